@@ -1,0 +1,69 @@
+"""The flow that builds an image dataset: recipe in, Distiset on disk out."""
+
+import asyncio
+import sys
+from typing import Any, cast
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from tasks_lib.build import Build
+from tasks_lib.distiset import Distiset
+from tasks_lib.prefect_tasks import BATCHES_IN_PLAY, ProgressArtifact, results_in_order, show_report
+from tasks_lib.recipe import Recipe, load_recipe
+
+__all__ = ["build_image_dataset"]
+
+
+def run_name() -> str:
+    """Such as ``colour-shapes 2026-11-22 14:30``."""
+    recipe = flow_run.parameters.get("recipe")
+    name = recipe if isinstance(recipe, str) else getattr(recipe, "name", "recipe")
+    return f"{name} {flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
+
+
+@flow(
+    name="build-image-dataset",
+    flow_run_name=run_name,
+    task_runner=cast(Any, ThreadPoolTaskRunner(max_workers=BATCHES_IN_PLAY)),
+    persist_result=False,
+)
+async def build_image_dataset(
+    recipe: Recipe | str, limit: int | None = None, overrides: dict[str, Any] | None = None
+) -> Distiset:
+    """Build the dataset that a recipe describes.
+
+    Rows are cut into batches, each one task run. Every paid image is in the store the moment it arrives, so a
+    run that failed, crashed or was cancelled is continued by the next one, which asks only what is missing.
+
+    Args:
+        recipe: the recipe, or the path of its YAML file.
+        limit: take only the first so many rows of the prompts.
+        overrides: settings by dotted key, such as {"limits.max_images": 10}.
+
+    Returns:
+        The dataset with its report; the folder of the recipe's output holds the same.
+    """
+    build = await asyncio.to_thread(Build, load_recipe(recipe, overrides), limit)
+    progress = ProgressArtifact()
+    try:
+        done = 0
+        async for results in results_in_order(build):
+            await asyncio.to_thread(build.add, results)
+            done += sum(len(result.ledger) for result in results)
+            await progress.show(done / build.total)
+        distiset = await asyncio.to_thread(build.finish)
+    finally:
+        await asyncio.to_thread(build.close)
+    assert distiset.report is not None
+    await show_report(distiset.report)
+    # Prefect shows the state's message and gives the caller its data.
+    return cast(Distiset, Completed(message=distiset.report.headline, data=distiset))
+
+
+if __name__ == "__main__":
+    from flows.cli import app
+
+    app(["build", *sys.argv[1:]])

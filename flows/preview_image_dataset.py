@@ -1,0 +1,33 @@
+"""The flow to run first: the first rows of a recipe, under a hard cap, beside the real dataset."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.build_image_dataset import build_image_dataset
+from tasks_lib.distiset import Distiset
+from tasks_lib.recipe import Recipe, load_recipe
+
+__all__ = ["preview_image_dataset"]
+
+
+@flow(name="preview-image-dataset", persist_result=False)
+async def preview_image_dataset(
+    recipe: Recipe | str, rows: int = 8, overrides: dict[str, Any] | None = None
+) -> Distiset:
+    """Build the first rows of a recipe into ``<output.path>-preview``.
+
+    Asks for no more images than those rows have, and keeps them: the real build does not pay for them again.
+
+    Args:
+        recipe: the recipe, or the path of its YAML file.
+        rows: how many rows.
+        overrides: settings by dotted key.
+    """
+    loaded = load_recipe(recipe, overrides)
+    cap = rows * loaded.task.num_generations
+    preview = {
+        "output.path": f"{loaded.output.path.rstrip('/')}-preview",
+        "limits.max_images": min(cap, loaded.limits.max_images or cap),
+    }
+    return await build_image_dataset(load_recipe(loaded, preview), limit=rows)

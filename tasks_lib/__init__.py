@@ -1,0 +1,36 @@
+"""Imageloom: synthetic image datasets, from prompts to a Hugging Face dataset with real images."""
+
+from tasks_lib.distiset import Distiset
+from tasks_lib.errors import ImageloomError
+from tasks_lib.generator import ImageGenerator
+from tasks_lib.images import image_from_str, image_to_str
+from tasks_lib.limits import Limits
+from tasks_lib.models import (
+    ImageAnswer,
+    ImageGenerationModel,
+    ImageRequest,
+    InferenceEndpointsImageGeneration,
+    ProceduralImageGeneration,
+)
+from tasks_lib.store import ImageStore
+from tasks_lib.tasks import ImageGeneration, ImageTask, Row, StepInput, StepOutput
+
+__all__ = [
+    "Distiset",
+    "ImageAnswer",
+    "ImageGeneration",
+    "ImageGenerationModel",
+    "ImageGenerator",
+    "ImageRequest",
+    "ImageStore",
+    "ImageTask",
+    "ImageloomError",
+    "InferenceEndpointsImageGeneration",
+    "Limits",
+    "ProceduralImageGeneration",
+    "Row",
+    "StepInput",
+    "StepOutput",
+    "image_from_str",
+    "image_to_str",
+]

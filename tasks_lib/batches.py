@@ -1,0 +1,189 @@
+"""A batch: consecutive rows that one worker handles, and what becomes of each of them."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks_lib.checks import Checks, inspect
+from tasks_lib.errors import StopError
+from tasks_lib.images import REFERENCE_PREFIX, is_image_cell, read_image_cell, verify_image
+from tasks_lib.provenance import sha256
+from tasks_lib.session import generation_column, request_key
+from tasks_lib.store import ImageStore
+from tasks_lib.tasks import ImageTask, Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Batch", "RowResult", "cut_batches", "process_batch"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Consecutive rows of the source."""
+
+    start: int
+    """Number of the first row."""
+    rows: list[Row]
+    splits: list[str]
+    """The split of each row."""
+    numbers: Mapping[str, int]
+    """How many of a request the rows before this batch asked, where there were any."""
+
+    @property
+    def label(self) -> str:
+        """Such as ``rows 128-255``."""
+        return f"rows {self.start}-{self.start + len(self.rows) - 1}"
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """A row of the dataset to be: image cells are store references, so it is about a kilobyte."""
+
+    split: str
+    columns: Row
+    ledger: list[Row]
+    """An entry for each generation of the row."""
+    signature: str | None
+    """For finding near duplicates."""
+
+
+def cut_batches(
+    table: "pa.Table", task: ImageTask, size: int, splits: Mapping[str, float] | str, seed: int
+) -> Iterator[Batch]:
+    """Cut a source into batches, numbering equal requests across them.
+
+    Args:
+        table: the source's rows.
+        task: says what each row asks.
+        size: rows in a batch.
+        splits: the share of each split, or the column that names a row's split.
+        seed: of the splits.
+    """
+    asked: Counter[str] = Counter()
+    options = task.image_generation_model.get_generation_kwargs()
+    for start in range(0, table.num_rows, size):
+        rows = table.slice(start, size).to_pylist()
+        keys = [request_key(task.format_input(row), options) for row in task.to_inputs(rows)]
+        chosen = [_split(splits, seed, key, row) for key, row in zip(keys, rows, strict=True)]
+        yield Batch(start, rows, chosen, {key: asked[key] for key in keys if asked[key]})
+        asked.update({key: count * task.num_generations for key, count in Counter(keys).items()})
+
+
+def _split(splits: Mapping[str, float] | str, seed: int, key: str, row: Row) -> str:
+    """Equal requests share a split, and a row keeps its split whatever is added around it."""
+    if isinstance(splits, str):
+        return str(row[splits])
+    share = int(sha256(f"{seed} split {key}")[:12], 16) / 16**12
+    for name, fraction in splits.items():
+        share -= fraction
+        if share < 0:
+            return name
+    return list(splits)[-1]
+
+
+def process_batch(task: ImageTask, batch: Batch, checks: Checks) -> list[RowResult]:
+    """Run the task over a batch.
+
+    Args:
+        task: connected to a detailed session over a generator with a store.
+        batch: the rows.
+        checks: what an image must pass.
+
+    Raises:
+        StopError: the run cannot go on, or the task gave another number of rows than were asked.
+    """
+    session = task.llm.starting_at(batch.numbers)
+    rows = list(task.connected_to(session).process_applying_mappings(batch.rows))
+    each = 1 if task.group_generations else task.num_generations
+    if len(rows) != len(batch.rows) * each:
+        raise StopError(
+            f"the task '{task.name or task.kind()}' gave {len(rows)} rows for {len(batch.rows)} "
+            f"({batch.label}) where {len(batch.rows) * each} were asked. "
+            "Its process() must yield every row, in order; give a row without an image a None."
+        )
+    store = session.generator.store
+    assert store is not None
+    return [
+        _result(row, batch.start + place // each, batch.splits[place // each], place % each, store, checks)
+        for place, row in enumerate(rows)
+    ]
+
+
+def _result(row: Row, number: int, split: str, first: int, store: ImageStore, checks: Checks) -> RowResult:
+    row = {name: _referenced(value, store) for name, value in row.items()}
+    references = [reference for value in row.values() for reference in _references(value)]
+    generations = _generations(row, references, store)
+    reason, signature = _inspect(references, checks) if generations[0]["status"] == "ok" else (None, None)
+    if reason:
+        generations = [{**each, "status": "rejected", "error": reason} for each in generations]
+    ledger = [_ledger_entry(each, number, first + place) for place, each in enumerate(generations)]
+    worst = next((each for each in generations if each["status"] != "ok"), generations[0])
+    columns = [each["column"] for each in generations]
+    grouped = isinstance(row.get("generation"), list)
+    told = {
+        "status": worst["status"],
+        "error": worst["error"],
+        "generation": columns if grouped else columns[0],
+    }
+    return RowResult(split, {**row, **told}, ledger, signature)
+
+
+def _generations(row: Row, references: list[str], store: ImageStore) -> list[Row]:
+    """What is known of each generation of a row; a task that formats by itself may have told nothing."""
+    told = row.get("generation")
+    if told is None:
+        return [_looked_up(references, store)]
+    if isinstance(told, list):
+        facts = zip(told, row["status"], row["error"], strict=True)
+        return [{**each, "status": status, "error": error} for each, status, error in facts]
+    return [{**told, "status": row["status"], "error": row["error"]}]
+
+
+def _looked_up(references: list[str], store: ImageStore) -> Row:
+    if not references:
+        error = "the task gave no image for this row and no reason."
+        return {"column": None, "attempts": 0, "seconds": 0.0, "status": "failed", "error": error}
+    name = references[0].rpartition("/")[2].partition(".")[0]
+    column = generation_column(store.get(name))
+    return {"column": column, "attempts": 0, "seconds": 0.0, "status": "ok", "error": None}
+
+
+def _ledger_entry(generation: Row, row: int, number: int) -> Row:
+    column = generation["column"] or {}
+    return {
+        "row": row,
+        "generation": number,
+        "status": generation["status"],
+        "error": generation["error"],
+        "attempts": generation["attempts"],
+        "seconds": generation["seconds"],
+        "cost_usd": column.get("cost_usd"),
+        "from_store": generation["attempts"] == 0 and bool(column),
+        "fingerprint": column.get("fingerprint"),
+    }
+
+
+def _referenced(value: Any, store: ImageStore) -> Any:
+    """Image cells become store references; what a task made itself is kept in the store first."""
+    if isinstance(value, list):
+        return [_referenced(each, store) for each in value]
+    if not is_image_cell(value) or (isinstance(value, str) and value.startswith(REFERENCE_PREFIX)):
+        return value
+    data = read_image_cell(value)
+    return None if data is None else store.put_file(data, verify_image(data).format.lower())
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [reference for each in value for reference in _references(each)]
+    return [value] if isinstance(value, str) and value.startswith(REFERENCE_PREFIX) else []
+
+
+def _inspect(references: list[str], checks: Checks) -> tuple[str | None, str | None]:
+    if checks == Checks() or not references:
+        return None, None
+    inspections = [inspect(read_image_cell(reference) or b"", checks) for reference in references]
+    reason = next((each.reason for each in inspections if each.reason), None)
+    return reason, inspections[0].signature

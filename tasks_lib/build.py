@@ -1,0 +1,247 @@
+"""One build, from recipe to dataset folder; an orchestrator brings the batches and takes them back in order."""
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks_lib.batches import Batch, RowResult, cut_batches
+from tasks_lib.card import write_card
+from tasks_lib.checks import DuplicateIndex
+from tasks_lib.columns import dataset_features, image_columns
+from tasks_lib.distiset import Distiset
+from tasks_lib.errors import TooManyFailuresError
+from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder
+from tasks_lib.gallery import sample_thumbnails, write_gallery
+from tasks_lib.generator import ImageGenerator
+from tasks_lib.ledger import Ledger
+from tasks_lib.recipe import Recipe
+from tasks_lib.report import BuildReport
+from tasks_lib.session import GenerationSession
+from tasks_lib.shard_reader import read_without_images
+from tasks_lib.shards import ShardWriter, SplitSize, split_folder
+from tasks_lib.source_table import read_source
+from tasks_lib.store import ImageStore
+from tasks_lib.tasks import ImageTask, Row
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+__all__ = ["Build", "Progress", "progress_logger"]
+
+progress_logger = logging.getLogger("imageloom.progress")
+"""Every step of a build is a record here whose ``progress`` attribute is a :class:`Progress`."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a build is."""
+
+    name: str
+    stage: str
+    """``generating``, ``writing`` or ``done``."""
+    done: int
+    """Generations accounted for."""
+    total: int
+    counts: Mapping[str, int]
+    spent_usd: float
+
+
+class Build:
+    """Turns a recipe into a dataset folder, with flat memory.
+
+    Use: send every :meth:`batches` item through :func:`tasks_lib.batches.process_batch`, give the results to
+    :meth:`add` in the same order, then call :meth:`finish`; on the way out call :meth:`close`.
+
+    Args:
+        recipe: what to build.
+        limit: take only the first so many rows.
+
+    Raises:
+        UsageError: something to mend before anything is spent: the prompts, a column, a key, the output.
+    """
+
+    def __init__(self, recipe: Recipe, limit: int | None = None) -> None:
+        self.recipe = recipe
+        self._started = time.monotonic()
+        self._table = read_source(recipe, limit)
+        self.store = ImageStore(recipe.store)
+        self.task = connected_task(recipe, self.store)
+        self._staged = StagedFolder(recipe.output.path)
+        self._ledger = Ledger(self._staged.path / LEDGER_FILE)
+        self._writer: ShardWriter | None = None
+        near = recipe.checks.near_duplicates
+        self._duplicates = DuplicateIndex(near.distance) if near else None
+        self._total_usd = 0.0
+        self._features: Features | None = None
+        self.total = self._table.num_rows * recipe.task.num_generations
+
+    def batches(self) -> Iterator[Batch]:
+        """The source's rows, cut."""
+        recipe = self.recipe
+        return cut_batches(self._table, self.task, recipe.batch_size, recipe.output.splits, recipe.seed)
+
+    def add(self, results: Sequence[RowResult]) -> None:
+        """Account for the results of the next batch, and write its rows.
+
+        Raises:
+            StopError: an output column changes its type.
+        """
+        checked = [self._checked(result) for result in results]
+        if self._writer is None:
+            self._open_writer([result.columns for result in checked])
+        assert self._writer is not None
+        self._ledger.write([entry for result in checked for entry in result.ledger])
+        self._total_usd += sum(entry["cost_usd"] or 0.0 for result in checked for entry in result.ledger)
+        for (config, split), rows in _grouped(checked).items():
+            self._writer.write(config, split, rows)
+        self._tell("generating")
+
+    def finish(self) -> Distiset:
+        """Write card, gallery and ledger, put the folder in its place, and give the dataset back.
+
+        Raises:
+            TooManyFailuresError: more failed than ``max_failure_rate``; the dataset is written all the same,
+                and is the error's ``distiset``.
+        """
+        self._tell("writing")
+        assert self._writer is not None and self._features is not None
+        sizes = self._close_shards()
+        self._ledger.close()
+        report = self._report(sizes)
+        folder = self._staged.path
+        (folder / RECIPE_FILE).write_text(self.recipe.to_yaml(), encoding="utf-8")
+        samples = _write_samples(folder)
+        write_card(folder, self.recipe, report, self._features, sizes, samples)
+        write_gallery(folder, title=self.recipe.name)
+        self._staged.put_in_place()
+        self._tell("done")
+        distiset = self._assemble(sizes, report)
+        _check_failures(distiset, self.recipe)
+        return distiset
+
+    def close(self) -> None:
+        """Let go of the model, and of a folder that was not finished."""
+        if self._writer is not None:
+            self._writer.abandon()
+        self._ledger.close()
+        self.task.unload()
+        self._staged.abandon()
+
+    def _checked(self, result: RowResult) -> RowResult:
+        if self._duplicates is None or result.signature is None or result.columns["status"] != "ok":
+            return result
+        entry = result.ledger[0]
+        name = f"row {entry['row']}, generation {entry['generation']}"
+        twin = self._duplicates.add(result.signature, name)
+        if twin is None:
+            return result
+        told = {"status": "rejected", "error": f"near duplicate of {twin}."}
+        ledger = [{**entry, **told} for entry in result.ledger]
+        return RowResult(result.split, {**result.columns, **told}, ledger, None)
+
+    def _open_writer(self, rows: list[Row]) -> None:
+        outputs = [self.task.output_mappings.get(name, name) for name in self.task.output_names]
+        self._features = dataset_features(self._table.schema, rows, outputs)
+        marking = self.recipe.marking == "iptc"
+        self._writer = ShardWriter(self._staged.path, self._features, self.store, marking)
+        splits = self.recipe.output.splits
+        for split in splits if isinstance(splits, dict) else []:
+            self._writer.open_split("default", split)
+
+    def _close_shards(self) -> dict[str, dict[str, SplitSize]]:
+        assert self._writer is not None
+        if isinstance(self.recipe.output.splits, str) and not self._ledger.counts["ok"]:
+            self._writer.open_split("default", "train")
+        return self._writer.close()
+
+    def _report(self, sizes: Mapping[str, Mapping[str, SplitSize]]) -> BuildReport:
+        return BuildReport(
+            name=self.recipe.name,
+            folder=str(self._staged.place),
+            rows=self._table.num_rows,
+            generations=self._ledger.generations,
+            counts=dict(sorted(self._ledger.counts.items())),
+            from_store=self._ledger.from_store,
+            asked=self._ledger.asked,
+            spent_usd=round(self._ledger.spent_usd, 6),
+            total_usd=round(self._total_usd, 6),
+            seconds=round(time.monotonic() - self._started, 3),
+            splits={config: {split: size.rows for split, size in each.items()} for config, each in sizes.items()},
+            reasons=dict(self._ledger.reasons.most_common(10)),
+        )
+
+    def _assemble(self, sizes: Mapping[str, Mapping[str, SplitSize]], report: BuildReport) -> Distiset:
+        from datasets import DatasetDict
+
+        assert self._features is not None
+        distiset = Distiset()
+        for config, splits in sizes.items():
+            folder = self._staged.place / split_folder(config)
+            distiset[config] = DatasetDict(
+                {
+                    split: read_without_images(
+                        sorted(folder.glob(f"{split}-*.parquet")), self._features, self.store.reference
+                    )
+                    for split in splits
+                }
+            )
+        distiset.report = report
+        names = list(image_columns(self._features))
+        return distiset.transform_columns_to_image(names) if names else distiset
+
+    def _tell(self, stage: str) -> None:
+        ledger = self._ledger
+        progress = Progress(
+            self.recipe.name, stage, ledger.generations, self.total, dict(ledger.counts), ledger.spent_usd
+        )
+        told = f"{progress.name}: {stage} {progress.done} of {progress.total}"
+        progress_logger.info(told, extra={"progress": progress})
+
+
+def connected_task(recipe: Recipe, store: ImageStore) -> ImageTask:
+    """The recipe's task, loaded, and generating into the store within the recipe's limits."""
+    task = recipe.task
+    task.load()
+    generator = ImageGenerator(task.image_generation_model, store, recipe.limits)
+    return task.connected_to(GenerationSession(generator, recipe.seed, detailed=True))
+
+
+def _grouped(results: Sequence[RowResult]) -> dict[tuple[str, str], list[Row]]:
+    """Rows by config and split; what was never asked stands in the ledger only."""
+    configs = {"ok": "default", "rejected": "rejected", "refused": "failed", "failed": "failed"}
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for result in results:
+        config = configs.get(result.columns["status"])
+        if config:
+            groups.setdefault((config, result.split), []).append(result.columns)
+    return groups
+
+
+def _write_samples(folder: Path) -> list[str]:
+    """A few small pictures for the card."""
+    names = []
+    (folder / "samples").mkdir()
+    for number, data in enumerate(sample_thumbnails(folder, count=6)):
+        name = f"samples/{number}.webp"
+        (folder / name).write_bytes(data)
+        names.append(name)
+    if not names:
+        shutil.rmtree(folder / "samples")
+    return names
+
+
+def _check_failures(distiset: Distiset, recipe: Recipe) -> None:
+    report = distiset.report
+    assert report is not None
+    if report.failure_rate <= recipe.limits.max_failure_rate:
+        return
+    reason = next(iter(report.reasons), "unknown")
+    raise TooManyFailuresError(
+        f"{report.counts['failed']:,} of {report.generations:,} generations failed, more than "
+        f"limits.max_failure_rate ({recipe.limits.max_failure_rate:g}) allows; most often: {reason} "
+        f"What there is was written to {report.folder}; build again, and only what is missing is asked."
+    )

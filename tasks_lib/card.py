@@ -1,0 +1,131 @@
+"""The dataset card: ``README.md`` with the YAML that ``load_dataset`` and the Hub's viewer read."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks_lib.provenance import canonical_json
+from tasks_lib.recipe import Recipe
+from tasks_lib.report import BuildReport, dollars
+from tasks_lib.shards import SplitSize, split_folder
+
+if TYPE_CHECKING:
+    from datasets import Features
+
+__all__ = ["write_card"]
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def write_card(
+    folder: Path,
+    recipe: Recipe,
+    report: BuildReport,
+    features: "Features",
+    sizes: Mapping[str, Mapping[str, SplitSize]],
+    samples: Sequence[str] = (),
+) -> Path:
+    """Write ``README.md`` into a dataset folder.
+
+    Args:
+        folder: the dataset folder.
+        recipe: what it was built from.
+        report: what the build did.
+        features: the columns of every config.
+        sizes: rows and bytes by config and split.
+        samples: image files of the folder to show, relative to it.
+    """
+    from huggingface_hub import DatasetCard
+
+    text = f"---\n{_card_data(recipe, report, features, sizes)}\n---\n\n{_body(recipe, report, features, samples)}"
+    card = DatasetCard(text)
+    path = folder / "README.md"
+    card.save(path)
+    return path
+
+
+def _card_data(
+    recipe: Recipe, report: BuildReport, features: "Features", sizes: Mapping[str, Mapping[str, SplitSize]]
+) -> str:
+    from datasets import DatasetInfo, SplitDict, SplitInfo
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    data = DatasetCardData(
+        pretty_name=recipe.name,
+        tags=["synthetic", "text-to-image", "imageloom"],
+        task_categories=["text-to-image"],
+        size_categories=[next((name for most, name in SIZES if report.images < most), "n>1M")],
+        configs=[_config(config, splits) for config, splits in sizes.items()],
+    )
+    infos = {
+        config: DatasetInfo(
+            features=features,
+            splits=SplitDict({split: SplitInfo(split, size.image_bytes, size.rows) for split, size in splits.items()}),
+            download_size=sum(size.file_bytes for size in splits.values()),
+            dataset_size=sum(size.image_bytes for size in splits.values()),
+        )
+        for config, splits in sizes.items()
+    }
+    DatasetInfosDict(infos).to_dataset_card_data(data)
+    return data.to_yaml()
+
+
+def _config(config: str, splits: Mapping[str, SplitSize]) -> dict[str, Any]:
+    files = [{"split": split, "path": f"{split_folder(config)}/{split}-*"} for split in splits]
+    default = {"default": True} if config == "default" else {}
+    return {"config_name": config, **default, "data_files": files}
+
+
+def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Sequence[str]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("tasks_lib"),
+        autoescape=False,  # noqa: S701  # it is Markdown; what users wrote goes through `code`
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["thousands"] = lambda number: f"{number:,}"
+    environment.filters["code"] = _code
+    model = recipe.task.image_generation_model
+    price = model.price_per_image_usd
+    return environment.get_template("card.md.jinja").render(
+        recipe=recipe,
+        report=report,
+        samples=samples,
+        model_name=model.model_name,
+        folder_name=Path(report.folder).name,
+        first_split=next(iter(report.splits["default"])),
+        others=_others(report),
+        columns={name: _type_name(feature) for name, feature in features.items()},
+        options=canonical_json({**model.identity()["settings"], **model.get_generation_kwargs()}),
+        price="not stated" if price is None else f"{dollars(price)} an image",
+        total_cost=dollars(report.total_usd),
+    )
+
+
+def _others(report: BuildReport) -> str:
+    told = {
+        "rejected": "\nThe `rejected` config holds the images that a check turned down, with the reason in `error`.",
+        "failed": "\nThe `failed` config holds the prompts without an image, with the reason in `error`.",
+    }
+    return "".join(text for config, text in told.items() if config in report.splits)
+
+
+def _type_name(feature: Any) -> str:
+    from datasets import List, Value
+
+    if isinstance(feature, Value):
+        return str(feature.dtype)
+    if isinstance(feature, List):
+        return f"list of {_type_name(feature.feature)}"
+    if isinstance(feature, dict):
+        return "struct: " + ", ".join(feature)
+    return type(feature).__name__
+
+
+def _code(text: Any) -> str:
+    """Text that stays inside backticks and a table cell, whatever a prompt or a name holds."""
+    return " ".join(str(text).split()).replace("`", "'").replace("|", "/").replace("<", "(").replace(">", ")")

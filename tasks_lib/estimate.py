@@ -1,0 +1,93 @@
+"""What a build would ask and cost at most, found without a single call."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tasks_lib.batches import cut_batches
+from tasks_lib.generator import ImageGenerator
+from tasks_lib.recipe import Recipe
+from tasks_lib.report import dollars
+from tasks_lib.session import GenerationSession
+from tasks_lib.source_table import read_source
+from tasks_lib.store import ImageStore
+
+__all__ = ["Estimate", "estimate"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a build would do; money in US dollars."""
+
+    name: str
+    rows: int
+    generations: int
+    in_store: int
+    """Generations already paid for."""
+    to_ask: int
+    """Generations a build would ask, within its caps."""
+    not_asked: int
+    """Generations that the caps leave out."""
+    cost_usd: float | None
+    """The most it would spend, or ``None`` where the price is unknown."""
+
+    def to_dict(self) -> Mapping[str, Any]:
+        """The estimate as JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Names and values for people."""
+        unknown = "unknown: state price_per_image_usd in the model"
+        lines = [
+            ("rows", f"{self.rows:,}"),
+            ("images", f"{self.generations:,}"),
+            ("in the store", f"{self.in_store:,}"),
+            ("to ask", f"{self.to_ask:,}"),
+            ("cost at most", unknown if self.cost_usd is None else dollars(self.cost_usd)),
+        ]
+        return [*lines, ("left out by a cap", f"{self.not_asked:,}")] if self.not_asked else lines
+
+
+def estimate(recipe: Recipe, limit: int | None = None) -> Estimate:
+    """Count what a build of ``recipe`` would ask.
+
+    For a task that overrides ``process``, what its ``format_input`` gives is counted.
+
+    Args:
+        recipe: what would be built.
+        limit: count only the first so many rows.
+
+    Raises:
+        UsageError: the prompts cannot be read.
+    """
+    table = read_source(recipe, limit)
+    task, store = recipe.task, ImageStore(recipe.store)
+    session = GenerationSession(ImageGenerator(task.image_generation_model, store, recipe.limits), recipe.seed)
+    asked = kept = 0
+    for batch in cut_batches(table, task, recipe.batch_size, recipe.output.splits, recipe.seed):
+        inputs = [task.format_input(row) for row in task.to_inputs(batch.rows)]
+        options = task.image_generation_model.get_generation_kwargs()
+        requests = session.starting_at(batch.numbers).requests(inputs, task.num_generations, options)
+        keys = [session.generator.fingerprint(request) for request in requests if request]
+        asked, kept = asked + len(keys), kept + len(store.get_many(keys))
+    price = task.image_generation_model.price_per_image_usd
+    to_ask = _within_caps(asked - kept, recipe, price)
+    return Estimate(
+        name=recipe.name,
+        rows=table.num_rows,
+        generations=table.num_rows * task.num_generations,
+        in_store=kept,
+        to_ask=to_ask,
+        not_asked=asked - kept - to_ask,
+        cost_usd=None if price is None else round(to_ask * price, 6),
+    )
+
+
+def _within_caps(missing: int, recipe: Recipe, price: float | None) -> int:
+    caps = [missing]
+    if recipe.limits.max_images is not None:
+        caps.append(recipe.limits.max_images)
+    if recipe.limits.max_cost_usd is not None and price:
+        # Rounded first: 0.3 / 0.1 is 2.9999999999999996.
+        caps.append(int(round(recipe.limits.max_cost_usd / price, 9)))
+    return min(caps)

@@ -1,0 +1,136 @@
+"""The dataset folder: built beside its place and put there in one step, or not at all."""
+
+import ctypes
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tasks_lib.errors import OutputError
+
+__all__ = ["LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "used_fingerprints"]
+
+RECIPE_FILE = "recipe.yaml"
+LEDGER_FILE = "ledger.parquet"
+LOCK_FILE = ".building.lock"
+
+
+class StagedFolder:
+    """A folder under construction, invisible until :meth:`put_in_place`.
+
+    What a killed build left behind is removed by the next one: its lock is free.
+
+    Args:
+        place: where the finished folder goes.
+
+    Raises:
+        OutputError: the place holds something that is not a dataset, or cannot be written.
+    """
+
+    def __init__(self, place: str | os.PathLike[str]) -> None:
+        self.place = Path(place).absolute()
+        _check_replaceable(self.place)
+        try:
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+            self.path = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self.place.parent))
+        except OSError as error:
+            raise OutputError(
+                f"the dataset folder {self.place} cannot be written: {error}. Choose another output.path."
+            ) from error
+        self.path.chmod(0o755)
+        self._lock = FileLock(self.path / LOCK_FILE)
+        self._lock.acquire()
+
+    def put_in_place(self) -> Path:
+        """Replace what is there by what was built, in one step."""
+        self._unlock()
+        if not self.place.exists():
+            self.path.rename(self.place)
+            return self.place
+        if self.place.is_dir() and not any(self.place.iterdir()):
+            self.place.rmdir()
+            self.path.rename(self.place)
+            return self.place
+        _exchange(self.path, self.place)
+        shutil.rmtree(self.path, ignore_errors=True)
+        return self.place
+
+    def abandon(self) -> None:
+        """Remove what was built so far."""
+        if self.path.exists():
+            self._unlock()
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    @property
+    def _prefix(self) -> str:
+        return f".{self.place.name}.building-"
+
+    def _unlock(self) -> None:
+        self._lock.release()
+        (self.path / LOCK_FILE).unlink(missing_ok=True)
+
+    def _remove_leftovers(self) -> None:
+        for leftover in self.place.parent.glob(f"{self._prefix}*"):
+            try:
+                with FileLock(leftover / LOCK_FILE, timeout=0):
+                    shutil.rmtree(leftover, ignore_errors=True)
+            except Timeout:
+                continue  # another build is at work there
+
+
+def _check_replaceable(place: Path) -> None:
+    if not place.exists():
+        return
+    if not place.is_dir():
+        raise OutputError(f"output.path {place} is a file, where a folder goes. Choose another output.path.")
+    if any(place.iterdir()) and not ((place / RECIPE_FILE).exists() and (place / LEDGER_FILE).exists()):
+        raise OutputError(
+            f"output.path {place} is a folder with other things in it, not a dataset built by imageloom "
+            f"(no {RECIPE_FILE} and {LEDGER_FILE}), so it is not replaced. Choose another output.path or empty it."
+        )
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Swap two folders; atomic on Linux and macOS, two renames elsewhere."""
+    if _atomic_exchange(new, old):
+        return
+    aside = old.with_name(f".{old.name}.replaced")
+    old.rename(aside)
+    new.rename(old)
+    aside.rename(new)
+
+
+def _atomic_exchange(new: Path, old: Path) -> bool:
+    if os.name != "posix":
+        return False
+    paths = os.fsencode(new), os.fsencode(old)
+    library = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "darwin":
+        return bool(library.renamex_np(*paths, 2) == 0)  # RENAME_SWAP
+    if not hasattr(library, "renameat2"):
+        return False
+    here = -100  # AT_FDCWD
+    return bool(library.renameat2(here, paths[0], here, paths[1], 2) == 0)  # RENAME_EXCHANGE
+
+
+def used_fingerprints(folders: Iterable[Path]) -> set[str]:
+    """The fingerprints of every image that a dataset below these folders uses, by their ledgers.
+
+    Raises:
+        OutputError: there is no dataset below a folder, which may well be a slip.
+    """
+    import pyarrow.parquet as pq
+
+    used: set[str] = set()
+    for folder in folders:
+        ledgers = [folder / LEDGER_FILE] if (folder / LEDGER_FILE).exists() else sorted(folder.rglob(LEDGER_FILE))
+        if not ledgers:
+            raise OutputError(f"there is no dataset built by imageloom in or below {folder} (no {LEDGER_FILE}).")
+        for ledger in ledgers:
+            used.update(pq.read_table(ledger, columns=["fingerprint"])["fingerprint"].drop_null().to_pylist())
+    return used

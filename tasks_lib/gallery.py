@@ -1,0 +1,176 @@
+"""The gallery: one self-contained page that shows what a dataset folder holds."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from tasks_lib.errors import UsageError
+from tasks_lib.gallery_entries import Row, Shard, evenly_spread, find_shards, read_entries, read_images
+from tasks_lib.thumbnails import DAMAGED, thumbnail
+
+__all__ = ["sample_thumbnails", "write_gallery"]
+
+PREVIEW_SIDES = (512, 384)
+"""Pixels; tried before the thumbnail's side, so that a small dataset is shown large."""
+PROBED_ROWS = 48
+LABEL_VALUES = range(2, 31)
+"""A column with so many distinct values becomes a filter."""
+
+
+def write_gallery(
+    folder: Path,
+    *,
+    title: str | None = None,
+    max_bytes: int = 20_000_000,
+    thumbnail_side: int = 224,
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write ``gallery.html`` into a dataset folder; the same folder gives the same bytes.
+
+    Each image is there once, as large as ``max_bytes`` allows: 512 pixels, 384, or ``thumbnail_side``. If even
+    those are too many, the page shows rows sampled evenly and says so.
+
+    Args:
+        folder: a dataset folder.
+        title: heading of the page; the folder's name by default.
+        max_bytes: the page has at most so many bytes.
+        thumbnail_side: longest side of the smallest pictures, in pixels.
+        notes: sentences to stand below the heading, as plain text.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UsageError: there is no such folder, or not even an empty page fits ``max_bytes``.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder} to make a gallery of. Give the folder of a dataset.")
+    shards = find_shards(folder)
+    page = _Page(title or folder.resolve().name, tuple(notes), sum(shard.rows for shard in shards), max_bytes)
+    html = page.holding(_fitting_entries(page, shards, thumbnail_side))
+    unfinished = folder / ".gallery.html.part"
+    unfinished.write_bytes(html)
+    return unfinished.replace(folder / "gallery.html")
+
+
+def sample_thumbnails(folder: Path, count: int = 6, side: int = 224) -> list[bytes]:
+    """WebP thumbnails of images spread evenly over the default config.
+
+    Args:
+        folder: a dataset folder.
+        count: how many; fewer where there are fewer images.
+        side: longest side, in pixels.
+    """
+    shards = [shard for shard in find_shards(folder) if shard.config == "default"]
+    thumbnails = []
+    for data in read_images(shards, evenly_spread(sum(shard.rows for shard in shards), count)):
+        try:
+            thumbnails.append(thumbnail(data, side).data)
+        except DAMAGED:
+            continue
+    return thumbnails
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The page but for its entries; ``rows`` is how many the dataset has."""
+
+    title: str
+    notes: tuple[str, ...]
+    rows: int
+    max_bytes: int
+
+    def holding(self, entries: Sequence[Row]) -> bytes:
+        """The page with these entries, encoded."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+        from markupsafe import Markup
+
+        environment = Environment(loader=PackageLoader("tasks_lib"), autoescape=True, undefined=StrictUndefined)
+        style, script = _template("gallery.css"), _template("gallery.js")
+        html = environment.get_template("gallery.html.jinja").render(
+            title=self.title,
+            notes=self.notes,
+            rows=self.rows,
+            shown=len({(entry["config"], entry["split"], entry["row"]) for entry in entries}),
+            models=sorted({entry["model"] for entry in entries if entry["model"]}),
+            style=Markup(style),  # noqa: S704  # ours, not users' text
+            style_hash=_content_security_hash(style),
+            script=Markup(script),  # noqa: S704  # the same
+            script_hash=_content_security_hash(script),
+            data=Markup(_json({"facets": _facets(entries), "entries": entries})),  # noqa: S704  # escaped by _json
+        )
+        return html.encode()
+
+    def fits(self, entries: Sequence[Row]) -> bool:
+        """Whether the page with these entries has at most ``max_bytes``."""
+        return len(self.holding(entries)) <= self.max_bytes
+
+
+def _fitting_entries(page: _Page, shards: Sequence[Shard], smallest: int) -> Sequence[Row]:
+    """All rows with pictures as large as fits, or else as many rows as fit with the smallest pictures."""
+    for side in (*(side for side in PREVIEW_SIDES if side > smallest), smallest):
+        affordable = _affordable_rows(page, shards, side)
+        if affordable >= page.rows or side == smallest:
+            entries = list(read_entries(shards, evenly_spread(page.rows, affordable), side))
+            if page.fits(entries):
+                return entries
+    return _thinned(page, entries)
+
+
+def _affordable_rows(page: _Page, shards: Sequence[Shard], side: int) -> int:
+    """How many rows fit the page, estimated from some of them."""
+    positions = evenly_spread(page.rows, PROBED_ROWS)
+    probed = len(_json([*read_entries(shards, positions, side)]))
+    room = max(0, page.max_bytes - len(page.holding([])))
+    return room * len(positions) // probed
+
+
+def _thinned(page: _Page, entries: Sequence[Row]) -> Sequence[Row]:
+    """An even sample of the entries that fits."""
+    if not page.fits([]):
+        least = len(page.holding([]))
+        raise UsageError(
+            f"max_bytes is {page.max_bytes:,}, and a gallery without images takes {least:,} already. Raise max_bytes."
+        )
+    count = len(entries)
+    while not page.fits([entries[index] for index in evenly_spread(len(entries), count)]):
+        count = count * 49 // 50
+    return [entries[index] for index in evenly_spread(len(entries), count)]
+
+
+def _facets(entries: Sequence[Row]) -> list[Row]:
+    """What to filter by, each with its values in order: split, model and label columns.
+
+    A column in which every entry has a value of its own tells entries apart and groups none, so it is no filter.
+    """
+    candidates = [("split", False), ("model", False)]
+    candidates += [(name, True) for name in dict.fromkeys(name for entry in entries for name in entry["columns"])]
+    facets = []
+    for name, column in candidates:
+        values = _distinct([(entry["columns"] if column else entry).get(name) for entry in entries])
+        if len(values) in LABEL_VALUES and len(values) < len(entries):
+            facets.append({"name": name, "column": column, "values": values})
+    return facets
+
+
+def _distinct(values: Sequence[object]) -> list[object]:
+    distinct = {json.dumps(value): value for value in values if value is not None}
+    return sorted(distinct.values(), key=lambda value: (isinstance(value, str), value))
+
+
+def _json(value: object) -> str:
+    """JSON that cannot end the script element around it, whatever prompts hold."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def _template(name: str) -> str:
+    return files("tasks_lib").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _content_security_hash(text: str) -> str:
+    """The source expression that allows exactly this inline text (Content Security Policy Level 3, section 2.3.1)."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"

@@ -1,0 +1,174 @@
+"""Image bytes as they travel: base64, data URI, path or store reference; what they are; whether they are whole."""
+
+import base64
+import binascii
+import html
+import io
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+from PIL import Image, UnidentifiedImageError
+
+from tasks_lib.errors import BadImageError, ImageCellError
+
+__all__ = [
+    "REFERENCE_PREFIX",
+    "Base64Image",
+    "ImageFacts",
+    "image_from_str",
+    "image_to_str",
+    "is_image_cell",
+    "read_image_cell",
+    "verify_image",
+]
+
+REFERENCE_PREFIX = "imageloom+"
+"""A store reference is this and the fsspec URL of the image's bytes."""
+
+MAX_BYTES = 64 * 1024 * 1024
+MAX_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What the header of an image says; sides in pixels."""
+
+    format: str
+    width: int
+    height: int
+
+
+class Base64Image(str):
+    """An image as base64 text; a plain ``str`` everywhere, and a picture in a notebook."""
+
+    def _repr_html_(self) -> str:
+        return f'<img src="data:image;base64,{html.escape(str(self))}" style="max-width: 100%">'
+
+
+def image_to_str(image: Image.Image | bytes, image_format: str = "PNG") -> Base64Image:
+    """Encode an image as base64.
+
+    Args:
+        image: encoded bytes, kept as they are, or a PIL image.
+        image_format: what a PIL image is encoded as; bytes are never re-encoded.
+    """
+    if isinstance(image, Image.Image):
+        buffer = io.BytesIO()
+        image.save(buffer, format=image_format)
+        image = buffer.getvalue()
+    return Base64Image(base64.b64encode(image).decode("ascii"))
+
+
+def image_from_str(image_str: str) -> Image.Image:
+    """Open the image that a text stands for: base64, a data URI, a path, a URL or a store reference.
+
+    Raises:
+        ImageCellError: the text is none of them, or its bytes are not an image.
+    """
+    data = read_image_cell(image_str)
+    try:
+        return Image.open(io.BytesIO(data or b""))
+    except (UnidentifiedImageError, OSError) as error:
+        raise ImageCellError(f"{_short(image_str)} is not an image: {error}.") from error
+
+
+def is_image_cell(value: Any) -> bool:
+    """Whether a value of an output column stands for an image beyond doubt."""
+    if isinstance(value, str):
+        return value.startswith((REFERENCE_PREFIX, "data:image/")) or isinstance(value, Base64Image)
+    return isinstance(value, (bytes, Image.Image)) or (isinstance(value, dict) and set(value) == {"bytes", "path"})
+
+
+def read_image_cell(value: Any) -> bytes | None:
+    """The encoded bytes behind a cell of an image column; ``None`` stays ``None``.
+
+    Args:
+        value: bytes, a PIL image, a ``{"bytes", "path"}`` cell of a Hugging Face dataset, base64, a data
+            URI, a path, a URL that fsspec can open, or a store reference.
+
+    Raises:
+        ImageCellError: the value is none of them, or cannot be read.
+    """
+    if value is None or isinstance(value, bytes):
+        return value
+    if isinstance(value, Image.Image):
+        return base64.b64decode(image_to_str(value))
+    if isinstance(value, dict) and {"bytes", "path"} & set(value):
+        return value["bytes"] if value.get("bytes") is not None else read_image_cell(value.get("path"))
+    if isinstance(value, str):
+        return _bytes_of_text(value)
+    raise ImageCellError(f"a {type(value).__name__} is not an image cell; use bytes, base64, a data URI or a path.")
+
+
+def _bytes_of_text(text: str) -> bytes:
+    if text.startswith(REFERENCE_PREFIX):
+        return _open(text.removeprefix(REFERENCE_PREFIX))
+    if text.startswith("data:"):
+        return _decode(text.partition(",")[2], text)
+    if "://" in text or (len(text) < 4096 and ("." in text or "\\" in text)):
+        # Base64 has no dot, no backslash and no colon.
+        return _open(text)
+    return _decode(text, text)
+
+
+def _decode(encoded: str, shown: str) -> bytes:
+    try:
+        return base64.b64decode("".join(encoded.split()) if encoded[-1:].isspace() else encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ImageCellError(f"{_short(shown)} is neither base64 nor a path: {error}.") from error
+
+
+def _open(url: str) -> bytes:
+    try:
+        with fsspec.open(url, "rb") as file:
+            return bytes(file.read())
+    except (OSError, ValueError, ImportError) as error:
+        raise ImageCellError(f"the image at {_short(url)} cannot be read: {error}.") from error
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:60] + "...")
+
+
+def verify_image(data: bytes, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> ImageFacts:
+    """Check that bytes are one complete image within bounds, without decoding more than that takes.
+
+    Args:
+        data: what an endpoint sent.
+        max_pixels: width x height beyond which it counts as a decompression bomb.
+        max_bytes: encoded size beyond which it is refused.
+
+    Raises:
+        BadImageError: not an image, cut short, or out of bounds.
+    """
+    if not data:
+        raise BadImageError("the answer is empty where an image was expected.")
+    if len(data) > max_bytes:
+        raise BadImageError(f"the answer has {len(data):,} bytes; at most {max_bytes:,} are taken.")
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            facts = ImageFacts(str(image.format), image.width, image.height)
+            if facts.width * facts.height > max_pixels:
+                raise BadImageError(
+                    f"the image is {facts.width} x {facts.height} pixels; at most {max_pixels:,} in all are taken."
+                )
+            _check_complete(image)
+    except UnidentifiedImageError as error:
+        raise BadImageError(f"the answer is not an image; it begins with {data[:60]!r}.") from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadImageError(f"the image is too large to be opened: {error}") from error
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
+        raise BadImageError(f"the image is incomplete or damaged: {error}") from error
+    return facts
+
+
+def _check_complete(image: Image.Image) -> None:
+    if image.format == "PNG":
+        image.verify()
+        return
+    if image.format == "JPEG":
+        # verify() finds nothing in a JPEG; decoding at an eighth of the size reads all of it.
+        image.draft(None, (image.width // 8, image.height // 8))
+    image.load()

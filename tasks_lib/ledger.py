@@ -1,0 +1,71 @@
+"""The ledger: the account of every row and generation of a run, as a Parquet file and as counts."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks_lib.tasks import Row
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Writes what became of each generation, in order, and counts as it goes.
+
+    Columns: ``row``, ``generation``, ``status``, ``error``, ``attempts`` (calls in this run), ``seconds``
+    (spent on them), ``cost_usd`` (what the image cost, in this run or before), ``from_store``, ``fingerprint``.
+
+    Args:
+        path: the Parquet file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self.counts: Counter[str] = Counter()
+        self.from_store = 0
+        self.asked = 0
+        self.spent_usd = 0.0
+        self.reasons: Counter[str] = Counter()
+        """How often each reason for not having an image was met."""
+        self._schema = pa.schema(
+            [
+                ("row", pa.int64()),
+                ("generation", pa.int32()),
+                ("status", pa.string()),
+                ("error", pa.string()),
+                ("attempts", pa.int32()),
+                ("seconds", pa.float64()),
+                ("cost_usd", pa.float64()),
+                ("from_store", pa.bool_()),
+                ("fingerprint", pa.string()),
+            ]
+        )
+        self._writer: pq.ParquetWriter = pq.ParquetWriter(path, self._schema, compression="ZSTD")
+
+    @property
+    def generations(self) -> int:
+        """Generations so far."""
+        return self.counts.total()
+
+    def write(self, entries: Sequence[Row]) -> None:
+        """Append entries."""
+        import pyarrow as pa
+
+        for entry in entries:
+            self.counts[entry["status"]] += 1
+            self.from_store += entry["from_store"]
+            self.asked += entry["attempts"] > 0
+            self.spent_usd += (entry["cost_usd"] or 0.0) if entry["attempts"] else 0.0
+            if entry["error"]:
+                self.reasons[entry["error"]] += 1
+        self._writer.write_table(pa.Table.from_pylist(list(entries), schema=self._schema))
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._writer.close()

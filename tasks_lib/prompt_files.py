@@ -1,0 +1,141 @@
+"""Reads files of prompts, of whatever kind, into Arrow tables."""
+
+import codecs
+import json
+import re
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks_lib.errors import SourceError
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["SUFFIXES", "read_prompt_file", "table_of_rows"]
+
+SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+
+_JSON_ROWS_AT_ONCE = 10_000
+_LARGEST_CSV_BLOCK = 2**31 - 1
+_QUOTED_TSV_FIELD = re.compile(rb'(?:(?<=[\t\r\n])|\A)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)')
+
+
+def read_prompt_file(path: Path, prompt_column: str, limit: int | None = None) -> "pyarrow.Table":
+    """Read a file of prompts, UTF-8 with or without a byte order mark, lines ending in LF, CRLF or CR.
+
+    Text has one prompt a line, and blank lines are skipped. In CSV the prompt column is text whatever it looks
+    like, the types of other columns are inferred, an empty cell is null and ``""`` is an empty string.
+    A TSV is read with CSV's quotes when all its quotes are CSV's, as spreadsheets and CSV libraries write them.
+    One quote elsewhere means that no field is quoted (as in IANA's text/tab-separated-values) and that every
+    quote of the file belongs to its text.
+
+    Args:
+        path: a file with one of ``SUFFIXES``.
+        prompt_column: the column that is read as text; the name of a text file's only column.
+        limit: read only the first so many rows.
+
+    Raises:
+        SourceError: the file is missing or malformed.
+    """
+    import pyarrow
+
+    if not path.is_file():
+        raise SourceError(f"{path} does not exist; relative paths start in the current folder, {Path.cwd()}.")
+    try:
+        match path.suffix.lower():
+            case ".txt":
+                return _read_text(path, prompt_column, limit)
+            case ".csv" | ".tsv":
+                return _read_csv(path, prompt_column).slice(0, limit)
+            case ".parquet":
+                return _read_parquet(path, limit)
+            case _:
+                return _read_json_lines(path, limit)
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is not UTF-8: {error}. Save it as UTF-8.") from error
+    except (OSError, pyarrow.ArrowException) as error:
+        raise SourceError(f"{path} cannot be read: {str(error).strip()}") from error
+
+
+def table_of_rows(rows: list[dict[str, Any]], source: str) -> "pyarrow.Table":
+    """A table with every column that any row has; a row without a column has null there.
+
+    Args:
+        rows: at least one mapping of column values.
+        source: what the rows come from, for the error message.
+
+    Raises:
+        SourceError: a column's values are not of one type.
+    """
+    import pyarrow
+
+    columns = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        try:
+            columns[name] = pyarrow.array([row.get(name) for row in rows])
+        except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError) as error:
+            raise SourceError(f"column '{name}' of {source} does not have values of one type: {error}.") from error
+    # A table of no columns has no rows, whatever it was made from.
+    return pyarrow.table(columns)
+
+
+def _read_text(path: Path, prompt_column: str, limit: int | None) -> "pyarrow.Table":
+    import pyarrow
+
+    with path.open(encoding="utf-8-sig") as file:
+        prompts = list(islice((line.removesuffix("\n") for line in file if line.strip()), limit))
+    return pyarrow.table({prompt_column: pyarrow.array(prompts, pyarrow.string())})
+
+
+def _read_csv(path: Path, prompt_column: str) -> "pyarrow.Table":
+    import pyarrow
+    from pyarrow import csv
+
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    is_tsv = path.suffix.lower() == ".tsv"
+    quoted = not is_tsv or b'"' not in _QUOTED_TSV_FIELD.sub(b"", data)
+    return csv.read_csv(
+        pyarrow.BufferReader(data),
+        # In one block, since a column's type is inferred from the first block only; in one thread, since only
+        # then an error names the row.
+        read_options=csv.ReadOptions(use_threads=False, block_size=min(max(len(data), 1), _LARGEST_CSV_BLOCK)),
+        parse_options=csv.ParseOptions(
+            delimiter="\t" if is_tsv else ",", quote_char='"' if quoted else False, newlines_in_values=quoted
+        ),
+        # A prompt may be the word "null" or "NA".
+        convert_options=csv.ConvertOptions(
+            column_types={prompt_column: pyarrow.string()},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+
+
+def _read_json_lines(path: Path, limit: int | None) -> "pyarrow.Table":
+    import pyarrow
+
+    tables = []
+    with path.open(encoding="utf-8-sig") as file:
+        rows = islice((_json_row(path, number, line) for number, line in enumerate(file, 1) if line.strip()), limit)
+        while some := list(islice(rows, _JSON_ROWS_AT_ONCE)):
+            tables.append(table_of_rows(some, str(path)))
+    return pyarrow.concat_tables(tables, promote_options="permissive") if tables else pyarrow.table({})
+
+
+def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise SourceError(f"{path}, line {number} is not JSON: {error}.") from error
+    if not isinstance(row, dict):
+        raise SourceError(f"{path}, line {number} is {line.strip()[:60]!r}, not a JSON object such as {{...}}.")
+    return row
+
+
+def _read_parquet(path: Path, limit: int | None) -> "pyarrow.Table":
+    from pyarrow import dataset
+
+    rows = dataset.dataset(path, format="parquet")
+    return rows.to_table() if limit is None else rows.head(limit)

@@ -1,0 +1,155 @@
+"""The recipe: one pydantic model, a YAML file on disk, a form in Prefect's UI."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from tasks_lib.checks import Checks
+from tasks_lib.errors import RecipeError
+from tasks_lib.limits import Limits
+from tasks_lib.settings import Settings
+from tasks_lib.sources import Prompts
+from tasks_lib.store import DEFAULT_STORE
+from tasks_lib.tasks import AnyImageTask
+
+__all__ = ["Output", "Recipe", "load_recipe"]
+
+
+class Output(Settings):
+    """Where the dataset goes, and how it is split."""
+
+    path: str
+    """The dataset folder; relative to the current folder."""
+    splits: dict[str, float] | str = Field(default_factory=lambda: {"train": 1.0})
+    """The share of each split, or the column that names each row's split. A row keeps its split for good."""
+
+    @field_validator("splits")
+    @classmethod
+    def _check_splits(cls, splits: dict[str, float] | str) -> dict[str, float] | str:
+        if isinstance(splits, str):
+            return splits
+        bad = [name for name in splits if not name.replace("_", "").isalnum()]
+        if bad or not splits:
+            raise ValueError(f"split names are letters, digits and underscores; found {bad or 'none'}")
+        if min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares of the splits must add up to 1; they add up to {sum(splits.values()):g}")
+        return splits
+
+
+class Recipe(Settings):
+    """Everything that makes a dataset: prompts, task, model, checks, limits and where it goes."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$")
+    """Letters, digits, dots, dashes and underscores; the name of runs and of the card."""
+    seed: int = 0
+    """From which the seed of every image derives, and a template's sample."""
+    prompts: Prompts
+    """Where the rows come from."""
+    task: AnyImageTask
+    """What is asked for each row, and of which model."""
+    checks: Checks = Field(default_factory=Checks)
+    """What an image must pass to be in the default config."""
+    limits: Limits = Field(default_factory=Limits)
+    """What one run may use."""
+    store: str = DEFAULT_STORE
+    """Folder or fsspec URL where paid images are kept, shared by recipes."""
+    output: Output
+    """Where the dataset goes."""
+    marking: Literal["iptc", "none"] = "iptc"
+    """How image files say that they are AI-generated (EU AI Act, Article 50)."""
+    batch_size: int = Field(default=128, ge=1, le=4096)
+    """Rows in one Prefect task run; with eight batches in play, keep it at or above 2 x max_concurrency."""
+
+    @model_validator(mode="after")
+    def _check_cap(self) -> Self:
+        price = self.task.image_generation_model.price_per_image_usd
+        if self.limits.max_cost_usd is not None and price is None:
+            raise ValueError(
+                "limits.max_cost_usd needs a price: state price_per_image_usd in image_generation_model, "
+                "or cap the run with limits.max_images"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """The recipe as a file that :func:`load_recipe` reads."""
+        written = self.model_dump(mode="json", exclude_defaults=True)
+        return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110)
+
+
+def load_recipe(
+    recipe: "Recipe | Mapping[str, Any] | str | os.PathLike[str]", overrides: Mapping[str, Any] | None = None
+) -> Recipe:
+    """A recipe from itself, a mapping or a YAML file.
+
+    Args:
+        recipe: the recipe, its settings, or the path of its file.
+        overrides: values by dotted key, such as ``{"limits.max_images": 10}``.
+
+    Raises:
+        RecipeError: the file cannot be read, is not YAML, or a setting is wrong; each named.
+    """
+    if isinstance(recipe, Recipe):
+        settings, source = recipe.model_dump(mode="json", exclude_defaults=True), f"recipe '{recipe.name}'"
+        if not overrides:
+            return recipe
+    elif isinstance(recipe, Mapping):
+        settings, source = dict(recipe), "the recipe"
+    else:
+        settings, source = _read_yaml(Path(recipe)), str(recipe)
+    for key, value in (overrides or {}).items():
+        _override(settings, key.split("."), value, key)
+    try:
+        return Recipe.model_validate(settings)
+    except ValidationError as error:
+        raise RecipeError(f"{source}: {'; '.join(_sentences(error))}.") from error
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {error}") from error
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe {path} cannot be read: {error}.") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its beginning"
+        raise RecipeError(f"the recipe {path} is not valid YAML at {place}: {error.problem}.") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(f"the recipe {path} is not valid YAML: {error}.") from error
+    if not isinstance(settings, dict):
+        raise RecipeError(f"the recipe {path} holds no keys such as 'name:', but a {type(settings).__name__}.")
+    return settings
+
+
+def _override(settings: dict[str, Any], keys: Sequence[str], value: Any, shown: str) -> None:
+    for key in keys[:-1]:
+        settings = settings.setdefault(key, {})
+        if not isinstance(settings, dict):
+            raise RecipeError(f"'{shown}' cannot be set: '{key}' is not a group of settings in this recipe.")
+    settings[keys[-1]] = value
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """One sentence for each fault: where it is and what it is."""
+    faults: dict[str, str] = {}
+    for each in error.errors(include_url=False):
+        place = ".".join(str(part) for part in each["loc"] if not _is_tag(part))
+        found = "" if each["type"] in {"missing", "unknown_key"} else f" (found {_short(each['input'])})"
+        message = each["msg"].removeprefix("Value error, ")
+        faults.setdefault(place, f"{place + ': ' if place else ''}{message}{found}")
+    return list(faults.values())
+
+
+def _is_tag(part: int | str) -> bool:
+    """Pydantic puts the branch of a union among the keys."""
+    return isinstance(part, str) and ("[" in part or part in {"procedural", "inference_endpoints", "rows"})
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

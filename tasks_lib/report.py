@@ -1,0 +1,91 @@
+"""The report of a build: what was asked, what became of it, what it cost, where it is."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+__all__ = ["BuildReport", "count_of", "dollars"]
+
+
+def dollars(amount: float) -> str:
+    """An amount as people write it: ``0.42 USD``, with more digits where cents hide it."""
+    if amount == 0 or amount >= 0.1:
+        return f"{amount:,.2f} USD"
+    return f"{amount:.4f} USD"
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number and its noun: ``1 image``, ``2 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What one build did; money in US dollars."""
+
+    name: str
+    folder: str
+    rows: int
+    generations: int
+    counts: Mapping[str, int]
+    """Generations by status."""
+    from_store: int
+    """Generations whose images were paid for before."""
+    asked: int
+    """Generations asked in this run."""
+    spent_usd: float
+    """Spent in this run."""
+    total_usd: float
+    """What all images of the dataset cost, whenever they were paid."""
+    seconds: float
+    splits: Mapping[str, Mapping[str, int]]
+    """Rows by config and split."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """The most frequent reasons for not having an image."""
+
+    @property
+    def images(self) -> int:
+        """Generations that are in the default config."""
+        return self.counts.get("ok", 0)
+
+    @property
+    def failure_rate(self) -> float:
+        """Share of the generations asked that failed: neither an image nor a refusal."""
+        counted = self.generations - self.counts.get("not_asked", 0)
+        return self.counts.get("failed", 0) / counted if counted else 0.0
+
+    @property
+    def headline(self) -> str:
+        """One line: ``998 of 1,000 images, 2 refused, 0.42 USD``."""
+        parts = [f"{self.images:,} of {count_of(self.generations, 'image')}"]
+        parts += [
+            f"{count:,} {status.replace('_', ' ')}" for status, count in sorted(self.counts.items()) if status != "ok"
+        ]
+        return ", ".join([*parts, dollars(self.spent_usd)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON."""
+        return {**asdict(self), "images": self.images, "failure_rate": round(self.failure_rate, 6)}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Names and values for people."""
+        configs = {
+            config: ", ".join(f"{split} {rows:,}" for split, rows in splits.items())
+            for config, splits in self.splits.items()
+        }
+        return [
+            ("images", f"{self.images:,} of {self.generations:,}"),
+            *[(status.replace("_", " "), f"{n:,}") for status, n in sorted(self.counts.items()) if status != "ok"],
+            ("asked now", f"{self.asked:,}, {self.from_store:,} already in the store"),
+            ("spent now", f"{dollars(self.spent_usd)}, {dollars(self.total_usd)} in all"),
+            *[(f"config {config}", splits) for config, splits in configs.items()],
+            ("time", f"{self.seconds:.1f} s"),
+            ("dataset", self.folder),
+        ]
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in self.lines()
+        )
+        return f"<table style='text-align: left'><caption><b>{html.escape(self.name)}</b></caption>{rows}</table>"

@@ -1,0 +1,88 @@
+"""What users write: the pydantic base of recipes, tasks and models, and import paths."""
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from tasks_lib.errors import RecipeError
+
+__all__ = ["Settings", "as_kind_of", "import_class"]
+
+
+class Settings(BaseModel):
+    """A pydantic model that refuses unknown keys and names the nearest known one.
+
+    Each field's docstring line is its description in the form of Prefect's UI.
+    """
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, validate_default=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_nearest_key(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        known = sorted(cls.model_fields)
+        for key in value:
+            if key not in cls.model_fields:
+                near = get_close_matches(str(key), known, n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+                raise PydanticCustomError("unknown_key", "unknown key '{key}'; {hint}", {"key": str(key), "hint": hint})
+        return value
+
+    @classmethod
+    def kind(cls) -> str:
+        """The ``type`` that names this class in a recipe: its own word, or its import path."""
+        declared = cls.model_fields.get("type")
+        return str(declared.default) if declared else f"{cls.__module__}:{cls.__qualname__}"
+
+    def written(self) -> dict[str, Any]:
+        """The settings off their defaults as JSON, led by ``type``: what a recipe says."""
+        return {"type": self.kind(), **self.model_dump(mode="json", exclude={"type"}, exclude_defaults=True)}
+
+
+def as_kind_of(base: type[Settings]) -> tuple[WrapValidator, PlainSerializer]:
+    """Annotations for a field that takes an instance of ``base``, a built-in kind, or an import path as ``type``."""
+
+    def resolve(value: Any, built_in: ValidatorFunctionWrapHandler) -> Any:
+        if isinstance(value, base):
+            return value
+        if isinstance(value, dict) and ":" in str(value.get("type")):
+            settings = {key: each for key, each in value.items() if key != "type"}
+            return import_class(value["type"], base).model_validate(settings)
+        return built_in(value)
+
+    return WrapValidator(resolve), PlainSerializer(lambda value: value.written(), return_type=dict[str, Any])
+
+
+def import_class(path: str, base: type[Any]) -> type[Any]:
+    """The class that ``package.module:Name`` names.
+
+    Args:
+        path: an import path with one colon, as recipes use for users' own tasks and models.
+        base: the class it must be a subclass of.
+
+    Raises:
+        RecipeError: it cannot be imported, or is something else.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        found = getattr(import_module(module_name), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise RecipeError(
+            f"type '{path}' cannot be imported: {error}. "
+            "Write it as 'package.module:ClassName' and run where that package can be imported."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise RecipeError(f"type '{path}' is not a subclass of {base.__name__}.")
+    return found

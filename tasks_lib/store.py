@@ -1,0 +1,254 @@
+"""Every image ever paid for, by fingerprint: two plain objects each, on any fsspec location."""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tasks_lib.errors import StoreError
+from tasks_lib.images import REFERENCE_PREFIX
+from tasks_lib.objects import open_objects
+from tasks_lib.provenance import NewerRecordError, Record, sha256
+from tasks_lib.store_layout import TEMPORARY, image_path, is_own, is_record, is_temporary, key_of, record_path
+
+__all__ = ["DEFAULT_STORE", "ImageStore", "StoreStats"]
+
+DEFAULT_STORE = "./.imageloom/store"
+
+READ_AT_ONCE = 32
+"""Images in memory at once while generations are looked up."""
+
+MOST_WRITES = 3
+"""Of one image, until what is read back is whole."""
+
+
+@dataclass(frozen=True)
+class StoreStats:
+    """What is in a store; sizes in bytes, cost in US dollars."""
+
+    images: int
+    size: int
+    cost_usd: float
+
+
+@dataclass(frozen=True)
+class _Fault:
+    """What is wrong with an object of the store."""
+
+    path: str
+    reason: str
+    is_newer: bool = False
+
+
+class ImageStore:
+    """Images by fingerprint: ``ab/abcd....png`` as it came, and ``ab/abcd....json``, its record.
+
+    The image is written before its record, each under a temporary name and then renamed, so a reader in
+    another process sees a whole generation or none. A generation that is damaged in any way counts as
+    unknown. A whole one is never changed: the first of several writers wins.
+
+    Args:
+        location: a folder or any fsspec URL, such as ``s3://bucket/store``. Keys and endpoints come from the
+            environment (``AWS_ENDPOINT_URL``, ``FSSPEC_S3_KEY``): references are resolved with nothing else.
+    """
+
+    def __init__(self, location: str | os.PathLike[str] = DEFAULT_STORE) -> None:
+        self._objects = open_objects(os.fspath(location))
+        self.location = self._objects.location
+        """Absolute, so that it means the same in a worker with another current folder."""
+
+    def __repr__(self) -> str:
+        return f"ImageStore({self.location!r})"
+
+    def __reduce__(self) -> tuple[type["ImageStore"], tuple[str]]:
+        return ImageStore, (self.location,)
+
+    def get(self, fingerprint: str) -> Record | None:
+        """The record of a generation that is whole, or ``None``."""
+        return self.get_many([fingerprint]).get(fingerprint)
+
+    def get_many(self, fingerprints: Iterable[str]) -> dict[str, Record]:
+        """The records of those generations that are in the store, and whole.
+
+        Raises:
+            StoreError: the store cannot be read, or was written by a newer Imageloom. Neither counts as
+                unknown, which would pay again for what is there.
+        """
+        records: dict[str, Record] = {}
+        for key, found in self._examine(list(dict.fromkeys(fingerprints))):
+            if isinstance(found, Record):
+                records[key] = found
+            elif found and found.is_newer:
+                raise StoreError(
+                    f"{key} in the store at {self.location} was written by a newer Imageloom ({found.reason}). "
+                    "Update this one, or use another store."
+                )
+        return records
+
+    def check_writable(self) -> None:
+        """Find out before anything is paid whether an image could be kept.
+
+        Raises:
+            StoreError: it could not.
+        """
+        name = f"00/{'0' * 64}.check{TEMPORARY}{secrets.token_hex(4)}"
+        self._objects.write(name, b"")
+        self._objects.remove(name)
+
+    def put(self, record: Record, data: bytes) -> Record:
+        """Keep one paid image, and read it back.
+
+        Returns:
+            The record that is kept: that of another writer, if it was there first.
+
+        Raises:
+            StoreError: it could not be written; the message says where and why.
+        """
+        text = record.to_json().encode()
+        # Two writers may each have replaced one half of the other's. Whoever wrote last reads after all
+        # writing is done, so the loop never leaves halves behind.
+        kept = self.get(record.fingerprint)
+        for _ in range(MOST_WRITES):
+            if kept:
+                break
+            self._objects.write(image_path(record.file_name), data)
+            self._objects.write(record_path(record.fingerprint), text)
+            kept = self.get(record.fingerprint)
+        if kept:
+            return kept
+        raise StoreError(
+            f"{record.file_name} was written to the store at {self.location} {MOST_WRITES} times, and each time "
+            "something else was read back. See what is wrong with: imageloom store verify."
+        )
+
+    def put_file(self, data: bytes, extension: str) -> str:
+        """Keep bytes that a task made itself, under their own digest; gives their reference."""
+        name = f"{sha256(data)}.{extension}"
+        if self.read([name]) != [data]:
+            self._objects.write(image_path(name), data)
+        return self.reference(name)
+
+    def reference(self, file_name: str) -> str:
+        """The text that stands for an image in a row; :func:`tasks_lib.images.read_image_cell` resolves it."""
+        return REFERENCE_PREFIX + self.url(file_name)
+
+    def url(self, file_name: str) -> str:
+        """Where an image of the store lies: a path, or a URL that fsspec opens."""
+        return self._objects.url(image_path(file_name))
+
+    def read(self, file_names: Sequence[str]) -> list[bytes | None]:
+        """The bytes of images by file name, ``None`` for one that is not there."""
+        return self._objects.read([image_path(name) for name in file_names])
+
+    def records(self) -> Iterator[Record]:
+        """Every readable record, by fingerprint, without looking at its image."""
+        keys = [key_of(name) for name in self._objects.names() if is_record(name)]
+        for part in _parts(keys):
+            for parsed in self._parsed(part):
+                if isinstance(parsed, Record):
+                    yield parsed
+
+    def stats(self) -> StoreStats:
+        """Count what is there."""
+        images = size = 0
+        cost = 0.0
+        for record in self.records():
+            images, size, cost = images + 1, size + record.size, cost + (record.cost_usd or 0.0)
+        return StoreStats(images=images, size=size, cost_usd=round(cost, 6))
+
+    def verify(self) -> dict[str, str]:
+        """What is wrong, by path below the store: such generations are asked again when needed."""
+        names = self._objects.names()
+        faults: dict[str, str | None] = {}
+        sound: set[str] = set()
+        for key, found in self._examine([key_of(name) for name in names if is_record(name)]):
+            if isinstance(found, Record):
+                sound |= {record_path(key), image_path(found.file_name)}
+            elif found:
+                faults[found.path] = found.reason
+        for name in names:
+            if name not in sound and name not in faults:
+                faults[name] = self._fault_of_other(name)
+        return {name: fault for name, fault in sorted(faults.items()) if fault}
+
+    def prune(self, keep: Iterable[str], *, dry_run: bool = True) -> list[str]:
+        """Remove every generation but those to keep, and what killed writers left behind.
+
+        Files that are not a store's own stay. Don't prune while a dataset is being built: what it uses is
+        told by its ledger at the end.
+
+        Args:
+            keep: file names and fingerprints that stay; :meth:`put_file` makes images with a name only.
+            dry_run: only say what would go.
+
+        Returns:
+            The paths below the store that went, or would go.
+        """
+        kept = {key_of(name) for name in keep}
+        going = [name for name in self._objects.names() if self._may_go(name, kept)]
+        # Records go first: an image without a record is never taken for a generation.
+        going.sort(key=lambda name: not is_record(name))
+        if not dry_run:
+            for name in going:
+                self._objects.remove(name)
+        return going
+
+    def _may_go(self, name: str, kept: set[str]) -> bool:
+        if not is_own(name):
+            return False
+        if is_temporary(name):
+            return not self._objects.is_being_written(name)
+        return key_of(name) not in kept
+
+    def _examine(self, keys: Sequence[str]) -> Iterator[tuple[str, Record | _Fault | None]]:
+        """Each generation's record if it is whole, what is wrong with it, or ``None`` if it is not there."""
+        for part in _parts(keys):
+            parsed = self._parsed(part)
+            images = iter(self.read([each.file_name for each in parsed if isinstance(each, Record)]))
+            for key, found in zip(part, parsed, strict=True):
+                yield key, _matched(found, next(images)) if isinstance(found, Record) else found
+
+    def _parsed(self, keys: Sequence[str]) -> list[Record | _Fault | None]:
+        texts = self._objects.read([record_path(key) for key in keys])
+        return [None if text is None else _parse(text, key) for key, text in zip(keys, texts, strict=True)]
+
+    def _fault_of_other(self, name: str) -> str | None:
+        """What is wrong with a file that no record names."""
+        if not is_own(name):
+            return "not a file of a store"
+        if is_temporary(name):
+            return None if self._objects.is_being_written(name) else "left behind by a writer that was killed"
+        (data,) = self._objects.read([name])
+        # A file that a task made itself has no record; its name is its digest.
+        if data is None or sha256(data) == key_of(name):
+            return None
+        # A writer may have finished its record since the names were listed.
+        ((_, found),) = self._examine([key_of(name)])
+        named = isinstance(found, Record) and image_path(found.file_name) == name
+        return None if named else "an image without a readable record"
+
+
+def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[start : start + READ_AT_ONCE] for start in range(0, len(keys), READ_AT_ONCE))
+
+
+def _parse(text: bytes, key: str) -> Record | _Fault:
+    try:
+        record = Record.from_json(text)
+    except NewerRecordError as error:
+        return _Fault(record_path(key), f"the record is of a newer version: {error}", is_newer=True)
+    except ValueError as error:
+        return _Fault(record_path(key), f"the record is damaged: {error}")
+    if record.fingerprint != key:
+        return _Fault(record_path(key), f"the record is that of {record.fingerprint}")
+    return record
+
+
+def _matched(record: Record, data: bytes | None) -> Record | _Fault:
+    if data is None:
+        return _Fault(record_path(record.fingerprint), "the image is missing")
+    if len(data) == record.size and sha256(data) == record.sha256:
+        return record
+    return _Fault(
+        image_path(record.file_name), f"the image's {len(data):,} bytes are not the {record.size:,} that came"
+    )

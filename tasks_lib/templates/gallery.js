@@ -1,0 +1,203 @@
+"use strict";
+// Every text of the dataset reaches the page through textContent or alt, never as HTML.
+
+const byId = (id) => document.getElementById(id);
+const { entries, facets: labels } = JSON.parse(byId("data").textContent);
+const [search, sheet, detail] = ["search", "sheet", "detail"].map(byId);
+const PICTURES_AHEAD = "800px";
+const TINY = 192;
+
+function make(tag, className, ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+// ---- the sheet: one tile an entry; a picture is decoded when its tile comes near
+
+const tiles = entries.map(makeTile);
+let visible = [];
+let current = 0;
+
+const nearby = new IntersectionObserver((changes) => {
+  for (const { isIntersecting, target } of changes) {
+    if (!isIntersecting) continue;
+    showPicture(target);
+    nearby.unobserve(target);
+  }
+}, { rootMargin: PICTURES_AHEAD });
+
+function makeTile(entry, index) {
+  const { picture, status } = entry;
+  const frame = make("span", "frame");
+  if (picture?.uri) frame.append(makeImage(picture, describe(entry)));
+  else frame.append(make("b", "", picture ? "unreadable" : status), make("span", "", reason(entry)));
+  const number = make("span", "number", entry.image ? `${entry.row}.${entry.image[0]}` : String(entry.row));
+  const caption = make("span", "caption", number, entry.prompt ?? "");
+  caption.setAttribute("aria-hidden", String(Boolean(picture?.uri)));
+  const button = make("button", "", frame, caption);
+  button.type = "button";
+  button.tabIndex = -1;
+  button.dataset.index = index;
+  const tile = make("li", picture?.uri ? "print" : "void", button);
+  tile.dataset.status = status;
+  return tile;
+}
+
+function makeImage({ width, height }, alt) {
+  const image = make("img", Math.max(width, height) <= TINY ? "tiny" : "");
+  Object.assign(image, { alt, width, height, decoding: "async" });
+  return image;
+}
+
+function showPicture(tile) {
+  const image = tile.querySelector("img");
+  if (image && !image.src) image.src = entries[tile.firstChild.dataset.index].picture.uri;
+}
+
+const describe = ({ prompt, status, row }) => (prompt || `Row ${row}`) + (status === "ok" ? "" : ` (${status})`);
+const reason = ({ picture, error }) => picture?.trouble ?? error ?? "There is no image.";
+
+function setFrameRatio() {
+  const ratios = entries.filter((entry) => entry.picture?.uri).map(({ picture }) => picture.width / picture.height);
+  const median = ratios.sort((a, b) => a - b)[ratios.length >> 1] ?? 1;
+  sheet.style.setProperty("--ratio", Math.min(2, Math.max(0.6, median)));
+}
+
+// ---- filters: the status, the label columns and the words of the search
+
+const ORDER = ["ok", "rejected", "refused", "failed"];
+const statuses = [...new Set(entries.map((entry) => entry.status))].sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b));
+const filters = [
+  { name: "status", values: statuses, of: (entry) => entry.status },
+  ...labels.map(({ name, column, values }) => ({
+    name, values, of: column ? (entry) => entry.columns[name] : (entry) => entry[name],
+  })),
+].map((filter) => ({ ...filter, chosen: undefined, counts: new Map(), show: () => {} }));
+const haystacks = entries.map(({ prompt, error }) => `${prompt ?? ""}\n${error ?? ""}`.toLowerCase());
+
+function makeChips(filter) {
+  const chips = [undefined, ...filter.values].map((value) => {
+    const count = make("span", "number");
+    const chip = make("button", "chip", value ?? "all", " ", count);
+    chip.type = "button";
+    chip.addEventListener("click", () => choose(filter, value));
+    return { value, chip, count };
+  });
+  filter.show = () => {
+    for (const { value, chip, count } of chips) {
+      chip.setAttribute("aria-pressed", String(filter.chosen === value));
+      count.textContent = countOf(filter, value).toLocaleString("en");
+    }
+  };
+  byId("statuses").append(...chips.map(({ chip }) => chip));
+}
+
+function makeSelect(filter) {
+  const any = make("option", "", `any ${filter.name}`);
+  const options = [any, ...filter.values.map(() => make("option"))];
+  const select = make("select", "", ...options);
+  select.setAttribute("aria-label", filter.name);
+  select.addEventListener("change", () => choose(filter, filter.values[select.selectedIndex - 1]));
+  filter.show = () => {
+    filter.values.forEach((value, index) => {
+      const count = countOf(filter, value);
+      options[index + 1].textContent = `${filter.name}: ${value} (${count.toLocaleString("en")})`;
+      options[index + 1].disabled = count === 0 && filter.chosen !== value;
+    });
+    select.selectedIndex = filter.values.indexOf(filter.chosen) + 1;
+    select.classList.toggle("chosen", filter.chosen !== undefined);
+  };
+  byId("facets").append(select);
+}
+
+function countOf(filter, value) {
+  return value === undefined ? [...filter.counts.values()].reduce((a, b) => a + b, 0) : filter.counts.get(value) ?? 0;
+}
+
+function choose(filter, value) {
+  filter.chosen = value;
+  applyFilters();
+}
+
+function applyFilters() {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  filters.forEach((filter) => filter.counts.clear());
+  visible = entries.flatMap((entry, index) => {
+    if (!words.every((word) => haystacks[index].includes(word))) return [];
+    const against = filters.filter((filter) => filter.chosen !== undefined && filter.of(entry) !== filter.chosen);
+    // A filter's counts say what choosing another of its values would show, so only the others decide.
+    for (const filter of against.length ? against : filters) {
+      if (against.length < 2) filter.counts.set(filter.of(entry), (filter.counts.get(filter.of(entry)) ?? 0) + 1);
+    }
+    return against.length ? [] : [index];
+  });
+  showVisible(words.length > 0 || filters.some((filter) => filter.chosen !== undefined));
+}
+
+function showVisible(filtered) {
+  const shown = document.createDocumentFragment();
+  visible.forEach((index) => shown.append(tiles[index]));
+  sheet.replaceChildren(shown);
+  setCurrent(0);
+  filters.forEach((filter) => filter.show());
+  const all = entries.length.toLocaleString("en");
+  byId("count").textContent = filtered ? `${visible.length.toLocaleString("en")} of ${all}` : `${all} in all`;
+  byId("clear").hidden = !filtered;
+  byId("nothing").hidden = visible.length > 0;
+}
+
+function clearFilters() {
+  search.value = "";
+  filters.forEach((filter) => (filter.chosen = undefined));
+  applyFilters();
+}
+
+// ---- moving about: one tile at a time can be reached by Tab, arrows move on from it
+
+const buttonAt = (position) => tiles[visible[position]]?.firstChild;
+
+function setCurrent(position) {
+  if (buttonAt(current)) buttonAt(current).tabIndex = -1;
+  tiles[visible[position]]?.firstChild.setAttribute("tabindex", "0");
+  current = position;
+}
+
+function focusTile(position) {
+  if (!visible.length) return;
+  setCurrent(Math.min(visible.length - 1, Math.max(0, position)));
+  buttonAt(current).focus();
+}
+
+function firstInView() {
+  const top = byId("tools").getBoundingClientRect().bottom;
+  return Math.max(0, visible.findIndex((index) => tiles[index].getBoundingClientRect().bottom > top));
+}
+
+function moveInSheet(event) {
+  const columns = getComputedStyle(sheet).gridTemplateColumns.split(" ").length;
+  const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
+  const ends = { Home: 0, End: visible.length - 1 };
+  if (!(event.key in steps) && !(event.key in ends)) return;
+  event.preventDefault();
+  if (event.key in ends) focusTile(ends[event.key]);
+  else if (!sheet.contains(document.activeElement)) focusTile(firstInView());
+  else if (current + steps[event.key] in visible) focusTile(current + steps[event.key]);
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (detail.open) {
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "ArrowRight") step(1);
+  } else if (event.target === search) {
+    if (event.key === "Escape") clearFilters();
+    if (event.key === "ArrowDown") focusTile(0);
+    if (event.key === "Enter" || event.key === "ArrowDown") event.preventDefault();
+  } else if (event.key === "/") {
+    event.preventDefault();
+    search.select();
+    search.focus();
+  } else if (!event.target.matches("input, select")) moveInSheet(event);
+}

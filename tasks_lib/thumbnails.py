@@ -1,0 +1,70 @@
+"""Thumbnails: small pictures of encoded images."""
+
+import io
+import struct
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+__all__ = ["DAMAGED", "Thumbnail", "thumbnail", "thumbnail_or_original"]
+
+WEBP_QUALITY = 75
+BROWSER_FORMATS = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
+DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises for bytes that it cannot or will not decode."""
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """An encoded picture; sides in pixels."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+    is_original: bool
+
+
+def thumbnail(data: bytes, side: int) -> Thumbnail:
+    """A WebP of at most ``side`` pixels a side; the aspect is kept, and nothing is enlarged.
+
+    Args:
+        data: an encoded image.
+        side: longest side of the thumbnail, in pixels.
+
+    Raises:
+        OSError, ValueError, SyntaxError, struct.error: the image is damaged or of no known format
+            (see :data:`DAMAGED`).
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        small = ImageOps.exif_transpose(_reduced(image, side))
+    buffer = io.BytesIO()
+    small.save(buffer, "WEBP", quality=WEBP_QUALITY)
+    return Thumbnail(buffer.getvalue(), "image/webp", small.width, small.height, False)
+
+
+def thumbnail_or_original(data: bytes, side: int) -> Thumbnail:
+    """As :func:`thumbnail`, but the image itself where it is small enough, takes fewer bytes and suits a browser."""
+    small = thumbnail(data, side)
+    if len(data) > len(small.data):
+        return small
+    with Image.open(io.BytesIO(data)) as image:
+        media_type = BROWSER_FORMATS.get(str(image.format))
+        if media_type is None or max(image.size) > side:
+            return small
+    return Thumbnail(data, media_type, small.width, small.height, True)
+
+
+def _reduced(image: Image.Image, side: int) -> Image.Image:
+    if image.mode not in ("RGB", "RGBA", "L"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)  # decodes a JPEG at a fraction of its size
+    image.load()
+    return image
