@@ -168,9 +168,10 @@ class DuplicateIndex:
         count = len(self._names)
         near = numpy.flatnonzero(numpy.bitwise_count(self._hashes[:count] ^ hashed) <= self._distance)
         # Line by line, since many images on one ground share a hash and few of them a whole thumbnail.
-        for others, line in zip(self._thumbnails, thumbnail, strict=True):
-            differences = numpy.maximum(others[near], line) - numpy.minimum(others[near], line)
-            near = near[differences.max(axis=1) <= _THUMBNAIL_LEVELS]
+        for lines, line in zip(self._thumbnails, thumbnail, strict=True):
+            others = lines[near]
+            differences = numpy.maximum(others, line) - numpy.minimum(others, line)
+            near = near[(differences <= _THUMBNAIL_LEVELS).all(axis=1)]
         if near.size:
             return self._names[int(near[0])]
         if count == len(self._hashes):

@@ -8,7 +8,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import Any, TypeVar
 
@@ -16,28 +16,52 @@ __all__ = ["EventLoopThread", "event_loop"]
 
 T = TypeVar("T")
 
+WORKERS = 32
+"""Threads that verify and write images: a write to an object store takes as long as a short call."""
+
+_STARTING = threading.Lock()
+"""Two threads must not start a loop each."""
+
 
 class EventLoopThread:
     """A running event loop in a daemon thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, name="imageloom-loop", daemon=True).start()
+        self.loop.set_default_executor(ThreadPoolExecutor(WORKERS, thread_name_prefix="imageloom-worker"))
+        self._thread = threading.Thread(target=self.loop.run_forever, name="imageloom-loop", daemon=True)
+        self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end; an interrupt of the waiting thread cancels it."""
-        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        """Run a coroutine to its end.
+
+        Where the waiting thread is interrupted, the coroutine is cancelled, and its own tidying up awaited.
+
+        Raises:
+            RuntimeError: called on the loop itself, which would wait for ever.
+        """
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise RuntimeError("a model or task called process() or generate() from Imageloom's own event loop")
+        ended = threading.Event()
+        future: Future[T] = asyncio.run_coroutine_threadsafe(_telling(coroutine, ended), self.loop)
         try:
             return future.result()
-        except (KeyboardInterrupt, CancelledError):
-            future.cancel()
-            raise
+        finally:
+            if not future.done():
+                future.cancel()
+                ended.wait()
+
+
+async def _telling(coroutine: Coroutine[Any, Any, T], ended: threading.Event) -> T:
+    try:
+        return await coroutine
+    finally:
+        ended.set()
 
 
 def event_loop() -> EventLoopThread:
     """The loop of this process; a forked process gets its own."""
-    # Not functools.cache alone: two threads that meet here at once would get a loop each, and requests that
-    # share a window over two loops wait for ever.
     with _STARTING:
         return _event_loop_of(os.getpid())
 
@@ -45,6 +69,3 @@ def event_loop() -> EventLoopThread:
 @cache
 def _event_loop_of(_process_id: int) -> EventLoopThread:
     return EventLoopThread()
-
-
-_STARTING = threading.Lock()

@@ -90,12 +90,13 @@ class _Page:
         from markupsafe import Markup
 
         environment = Environment(loader=PackageLoader("tasks_lib"), autoescape=True, undefined=StrictUndefined)
-        style, script = _template("gallery.css"), _template("gallery.js")
+        style, script = _template("gallery.css"), _template("gallery.js") + _template("gallery_detail.js")
         html = environment.get_template("gallery.html.jinja").render(
             title=self.title,
             notes=self.notes,
             rows=self.rows,
             shown=len({(entry["config"], entry["split"], entry["row"]) for entry in entries}),
+            pictures=any("uri" in (entry["picture"] or {}) for entry in entries),
             models=sorted({entry["model"] for entry in entries if entry["model"]}),
             style=Markup(style),  # noqa: S704  # ours, not users' text
             style_hash=_content_security_hash(style),

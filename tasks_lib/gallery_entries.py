@@ -116,7 +116,8 @@ def _wanted_rows(
                     continue
                 for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group]):
                     numbers = _between(wanted, first, first + batch.num_rows)
-                    yield shard, batch.take([number - first for number in numbers]), numbers
+                    if numbers:
+                        yield shard, batch.take([number - first for number in numbers]), numbers
                     first += batch.num_rows
 
 

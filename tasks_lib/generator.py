@@ -5,23 +5,23 @@ bytes -> store -> settle``
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 
-from tasks_lib.errors import GenerationError, NotAskedError, StopError, ThrottledError, TransientError
+from tasks_lib.calls import Arrival, Calls
+from tasks_lib.concurrency import ConcurrencyLimit
+from tasks_lib.errors import GenerationError, StopError
 from tasks_lib.event_loop import event_loop
-from tasks_lib.images import ImageFacts, verify_image
-from tasks_lib.limits import Budget, ConcurrencyLimit, Limits, RetryPolicy
+from tasks_lib.flights import GRACE_S, Flight, Flights
+from tasks_lib.images import verify_image
+from tasks_lib.limits import Budget, Limits, RetryPolicy
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.provenance import Record, fingerprint, sha256
 from tasks_lib.store import ImageStore
 
 __all__ = ["Generation", "ImageGenerator"]
-
-SAME_FAULT_LIMIT = 5
-"""Requests found invalid in a row, with no image in between, that stop the run."""
 
 
 @dataclass(frozen=True)
@@ -34,22 +34,12 @@ class Generation:
     error: str | None = None
     """Why there is no image."""
     attempts: int = 0
-    """Calls made in this run; 0 for an image that was in the store."""
+    """Calls made for it; 0 for an image that was in the store, or that an equal request is asked for."""
     seconds: float = 0.0
     """Spent on those calls, waiting included."""
     record: Record | None = None
     data: bytes | None = None
     """The image, where no store keeps it."""
-
-
-@dataclass(frozen=True)
-class _Arrival:
-    """An image that has just come, found whole."""
-
-    answer: ImageAnswer
-    facts: ImageFacts
-    attempts: int
-    seconds: float
 
 
 class ImageGenerator:
@@ -62,6 +52,9 @@ class ImageGenerator:
         model: a loaded model.
         store: where images are kept; ``None`` keeps nothing, as in a short script.
         limits: what may be in flight, spent and tried again.
+
+    Raises:
+        RecipeError: a cost cap with an unknown price.
     """
 
     def __init__(
@@ -71,12 +64,10 @@ class ImageGenerator:
         self.store = store
         self.limits = limits or Limits()
         self.budget = Budget(self.limits.max_images, self.limits.max_cost_usd, model.price_per_image_usd)
-        self.window = ConcurrencyLimit(self.limits.max_concurrency)
-        self._retry = RetryPolicy(self.limits.max_attempts, self.limits.max_wait_s)
+        self.window = ConcurrencyLimit(self.limits.max_concurrency, self.limits.max_wait_s)
         self._identity = model.identity()
-        self._in_flight: dict[str, asyncio.Task[Generation]] = {}
-        self._stopped: BaseException | None = None
-        self._invalid_in_a_row = 0
+        self._calls = Calls(model, self.window, RetryPolicy(self.limits.max_attempts, self.limits.max_wait_s))
+        self._flights: Flights[Generation] = Flights()
 
     def __reduce__(self) -> tuple[type["ImageGenerator"], tuple[ImageGenerationModel, ImageStore | None, Limits]]:
         return ImageGenerator, (self.model, self.store, self.limits)
@@ -88,136 +79,94 @@ class ImageGenerator:
     def generate(self, requests: Sequence[ImageRequest]) -> list[Generation]:
         """Answer requests, in order, each with an image or the reason why there is none.
 
+        Interrupted, it asks nothing new, and gives what is in flight a moment to arrive and be kept.
+
         Raises:
-            StopError: no further request can succeed; what was paid for is in the store.
+            StopError: no further request can succeed, or :meth:`stop` was called; what was paid for is in the store.
             StoreError: the store cannot be read or written.
         """
-        keys = [self.fingerprint(request) for request in requests]
-        kept = self.store.get_many(keys) if self.store else {}
-        missing = [(key, request) for key, request in zip(keys, requests, strict=True) if key not in kept]
-        asked = iter(event_loop().run(self._answer_all(missing)) if missing else [])
-        return [
-            Generation("ok", request, record=kept[key]) if key in kept else next(asked)
-            for key, request in zip(keys, requests, strict=True)
-        ]
+        keyed = [(self.fingerprint(request), request) for request in requests]
+        return event_loop().run(self._answer_all(keyed)) if keyed else []
+
+    def stop(self, reason: str) -> None:
+        """Ask nothing from now on, for good: every caller gets a :class:`StopError`.
+
+        Returns at once, from any thread or signal handler. What is in flight has a moment (1.5 seconds) to arrive
+        and be kept; the callers return when it has, or when the moment is over.
+
+        Args:
+            reason: what the error says, such as "cancelled".
+        """
+        error = StopError(f"the run was stopped: {reason}. What was paid for is in the store; build again to go on.")
+        event_loop().loop.call_soon_threadsafe(self._flights.stop, error, GRACE_S)
 
     def close(self) -> None:
         """Close the model's connections."""
         event_loop().run(self.model.aclose())
 
-    async def _answer_all(self, requests: Sequence[tuple[str, ImageRequest]]) -> list[Generation]:
-        answers = await asyncio.gather(
-            *(self._answer_once(key, request) for key, request in requests), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return [answer for answer in answers if isinstance(answer, Generation)]
-
-    async def _answer_once(self, key: str, request: ImageRequest) -> Generation:
-        """Equal requests in flight await one call."""
-        flight = self._in_flight.get(key)
-        if flight is None:
-            flight = self._in_flight[key] = asyncio.ensure_future(self._answer(key, request))
-            flight.add_done_callback(lambda _: self._in_flight.pop(key, None))
-        return await asyncio.shield(flight)
-
-    async def _answer(self, key: str, request: ImageRequest) -> Generation:
-        # Another batch or process may have paid for it since the caller looked.
-        record = await asyncio.to_thread(self.store.get, key) if self.store else None
-        if record:
-            return Generation("ok", request, record=record)
+    async def _answer_all(self, keyed: Sequence[tuple[str, ImageRequest]]) -> list[Generation]:
+        new = {key for key, _ in keyed if key not in self._flights}
+        # Looked up after the keys are taken: whoever paid for one since is found, in flight or in the store.
+        found = asyncio.ensure_future(self._look_up(new))
+        flights = [self._flights.join(key, partial(self._answer, request, found)) for key, request in keyed]
         try:
-            arrival = await self._ask_within_budget(request)
+            await asyncio.wait({flight.task for flight in flights})
+        except asyncio.CancelledError:
+            await self._flights.leave(flights)
+            raise
+        return self._outcomes(flights, new)
+
+    def _outcomes(self, flights: Sequence[Flight[Generation]], new: set[str]) -> list[Generation]:
+        outcomes = []
+        for flight in flights:
+            if self._flights.stopped and (flight.task.cancelled() or flight.task.exception()):
+                raise self._flights.stopped
+            outcome = flight.task.result()
+            # A call is accounted for once.
+            outcomes.append(outcome if flight.key in new else replace(outcome, attempts=0, seconds=0.0))
+            new.discard(flight.key)
+        return outcomes
+
+    async def _look_up(self, keys: set[str]) -> dict[str, Record]:
+        return await asyncio.to_thread(self.store.get_many, keys) if self.store and keys else {}
+
+    async def _answer(
+        self, request: ImageRequest, found: asyncio.Future[dict[str, Record]], flight: Flight[Generation]
+    ) -> Generation:
+        try:
+            record = (await asyncio.shield(found)).get(flight.key)
+            if record:
+                return Generation("ok", request, record=record)
+            flight.check()
+            return await self._ask_within_budget(request, flight)
         except GenerationError as error:
             return Generation(error.status, request, str(error), error.attempts, error.seconds)
+        except Exception as error:
+            # Whatever it is, the next request would meet it too.
+            self._flights.stop(error)
+            raise
+
+    async def _ask_within_budget(self, request: ImageRequest, flight: Flight[Generation]) -> Generation:
+        await self.budget.reserve()
+        try:
+            generation = await self._calls.ask(request, flight, partial(self._keep, flight.key, request))
+        except BaseException:
+            self.budget.refund()
+            raise
+        self.budget.settle(generation.record.cost_usd if generation.record else None)
+        return generation
+
+    def _keep(self, key: str, request: ImageRequest, arrival: Arrival) -> Generation:
+        """Verify an image and store it, in a thread, before anything else is done with it."""
         record = self._record(key, request, arrival)
         if self.store:
-            await asyncio.to_thread(self.store.put, record, arrival.answer.data)
+            self.store.put(record, arrival.answer.data)
         data = None if self.store else arrival.answer.data
         return Generation("ok", request, None, arrival.attempts, arrival.seconds, record, data)
 
-    async def _ask_within_budget(self, request: ImageRequest) -> _Arrival:
-        await self.budget.reserve()
-        try:
-            arrival = await self._ask(request)
-        except BaseException:
-            await self.budget.refund()
-            raise
-        await self.budget.settle(self._cost(arrival.answer))
-        return arrival
-
-    async def _ask(self, request: ImageRequest) -> _Arrival:
-        """Call until there is a whole image or no attempt is left."""
-        started = time.monotonic()
-        failures = throttles = 0
-        waited = 0.0
-        while True:
-            try:
-                answer, facts = await self._attempt(request)
-                self._invalid_in_a_row = 0
-                return _Arrival(answer, facts, failures + throttles + 1, time.monotonic() - started)
-            except GenerationError as error:
-                throttled = isinstance(error, ThrottledError)
-                failures, throttles = failures + (not throttled), throttles + throttled
-                delay = self._delay(error, failures, throttles, waited)
-                if delay is None:
-                    error.attempts = 0 if isinstance(error, NotAskedError) else failures + throttles
-                    error.seconds = time.monotonic() - started
-                    raise
-            waited += delay
-            await asyncio.sleep(delay)
-
-    def _delay(self, error: GenerationError, failures: int, throttles: int, waited: float) -> float | None:
-        if not isinstance(error, TransientError):
-            return None
-        return self._retry.delay(error, failures, throttles, waited)
-
-    async def _attempt(self, request: ImageRequest) -> tuple[ImageAnswer, ImageFacts]:
-        async with self.window.slot():
-            if self._stopped:
-                raise NotAskedError(f"not asked: the run stopped: {self._stopped}")
-            answer = await self._call(request)
-        return answer, await asyncio.to_thread(verify_image, answer.data)
-
-    async def _call(self, request: ImageRequest) -> ImageAnswer:
-        try:
-            async with asyncio.timeout(self.model.timeout_s):
-                answer = await self.model.agenerate(request)
-        except TimeoutError as error:
-            raise TransientError(
-                f"{self.model.model_name} gave no answer within {self.model.timeout_s:g} s (timeout_s)."
-            ) from error
-        except StopError as error:
-            self._stopped = error
-            raise
-        except Exception as error:  # the row boundary: the model says what its errors mean
-            raise self._explained(error) from error
-        return answer if isinstance(answer, ImageAnswer) else ImageAnswer(answer)
-
-    def _explained(self, error: Exception) -> Exception:
-        explained = self.model.explain(error)
-        if explained is None:
-            # A programming error in the model: the next request would meet it too.
-            self._stopped = error
-            return error
-        return self._after_invalid(explained)
-
-    def _after_invalid(self, error: GenerationError) -> Exception:
-        """Several invalid requests in a row mean that all are: wrong options, not a wrong prompt."""
-        if isinstance(error, TransientError) or error.status != "failed":
-            return error
-        self._invalid_in_a_row += 1
-        if self._invalid_in_a_row < SAME_FAULT_LIMIT:
-            return error
-        self._stopped = StopError(f"{SAME_FAULT_LIMIT} requests in a row were rejected, so the run stops: {error}")
-        return self._stopped
-
-    def _cost(self, answer: ImageAnswer) -> float | None:
-        return self.model.price_per_image_usd if answer.cost_usd is None else answer.cost_usd
-
-    def _record(self, key: str, request: ImageRequest, arrival: _Arrival) -> Record:
-        answer, facts = arrival.answer, arrival.facts
+    def _record(self, key: str, request: ImageRequest, arrival: Arrival) -> Record:
+        answer = arrival.answer
+        facts = verify_image(answer.data)
         return Record(
             fingerprint=key,
             model_name=self.model.model_name,
@@ -234,3 +183,6 @@ class ImageGenerator:
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             metadata=dict(answer.metadata),
         )
+
+    def _cost(self, answer: ImageAnswer) -> float | None:
+        return self.model.price_per_image_usd if answer.cost_usd is None else answer.cost_usd

@@ -1,18 +1,15 @@
-"""How much may be in flight, spent and tried again: the concurrency window, the budget, the retry rule."""
+"""How much may be spent and tried again in one run: the settings, the budget, the retry rule."""
 
-import asyncio
 import random
-import time
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 
 from pydantic import Field
 
+from tasks_lib.concurrency import ConcurrencyLimit
 from tasks_lib.errors import NotAskedError, RecipeError, ThrottledError, TransientError
 from tasks_lib.settings import Settings
+from tasks_lib.waiting_line import WaitingLine
 
 __all__ = ["Budget", "ConcurrencyLimit", "Limits", "RetryPolicy"]
 
@@ -58,18 +55,19 @@ class RetryPolicy:
         """
         if failures >= self.max_attempts:
             return None
-        longest = min(self.longest_s, self.base_s * 2 ** max(failures + throttles - 1, 0))
-        delay = error.retry_after if error.retry_after is not None else random.uniform(0, longest)
-        if isinstance(error, ThrottledError) and waited_s + delay > self.max_wait_s:
-            return None
-        return delay
+        # Past some doublings the power would no longer fit a float.
+        longest = min(self.longest_s, self.base_s * 2 ** min(failures + throttles - 1, 32))
+        asked = error.retry_after
+        delay = random.uniform(0, longest) if asked is None else asked
+        waits = waited_s + delay if isinstance(error, ThrottledError) else asked or 0.0
+        return None if waits > self.max_wait_s else delay
 
 
 class Budget:
     """Images and dollars of one run: reserved before a call, settled or refunded after it.
 
-    Lives on the event loop. Whoever finds everything reserved waits until it is known what was spent, so
-    that a refund is used and the cap is never passed.
+    Whoever finds everything reserved waits until it is known what was spent, so that a refund is used and the
+    cap is never passed. Lives on the event loop.
 
     Args:
         max_images: cap on images, or ``None``.
@@ -89,41 +87,52 @@ class Budget:
                 "State price_per_image_usd in the model, or cap the run with limits.max_images."
             )
         self.images = 0
+        """Paid so far."""
         self.cost_usd = Decimal(0)
+        """Spent so far; decimal, because ten times 0.1 has to be 1."""
         self.reached = False
+        """Whether somebody was turned down."""
         self._max_images = max_images
         self._max_cost = None if max_cost_usd is None else Decimal(str(max_cost_usd))
         self._price = Decimal(str(price_usd or 0))
         self._reserved = 0
-        self._changed = asyncio.Condition()
+        self._line = WaitingLine(self._take, self.refund)
 
     async def reserve(self) -> None:
-        """Set one image and its price aside.
+        """Set one image and its price aside, waiting while others may still give theirs back.
 
         Raises:
             NotAskedError: the cap is reached.
         """
-        async with self._changed:
-            while not self._fits(self._reserved + 1):
-                if not self._fits(1):
-                    self.reached = True
-                    raise NotAskedError(f"not asked: {self._cap()} is reached.")
-                await self._changed.wait()
-            self._reserved += 1
+        if not self._has_room_for(1) or await self._line.enter() is None:
+            self.reached = True
+            raise NotAskedError(f"not asked: {self._cap()} leaves no room for another image.")
 
-    async def settle(self, cost_usd: float | None) -> None:
-        """Turn a reservation into what was really spent."""
+    def settle(self, cost_usd: float | None) -> None:
+        """Turn a reservation into what was really spent.
+
+        Args:
+            cost_usd: what the image cost, or ``None`` for the price.
+        """
         self.images += 1
         self.cost_usd += self._price if cost_usd is None else Decimal(str(cost_usd))
-        await self.refund()
+        self.refund()
 
-    async def refund(self) -> None:
+    def refund(self) -> None:
         """Give a reservation back."""
-        async with self._changed:
-            self._reserved -= 1
-            self._changed.notify_all()
+        self._reserved -= 1
+        if self._has_room_for(1):
+            self._line.serve()
+        else:
+            self._line.send_away()
 
-    def _fits(self, more: int) -> bool:
+    def _take(self) -> int | None:
+        if not self._has_room_for(self._reserved + 1):
+            return None
+        self._reserved += 1
+        return self._reserved
+
+    def _has_room_for(self, more: int) -> bool:
         if self._max_images is not None and self.images + more > self._max_images:
             return False
         return self._max_cost is None or self.cost_usd + more * self._price <= self._max_cost
@@ -132,93 +141,3 @@ class Budget:
         if self._max_images is not None and self.images >= self._max_images:
             return f"limits.max_images ({self._max_images})"
         return f"limits.max_cost_usd ({self._max_cost})"
-
-
-class ConcurrencyLimit:
-    """A sliding window over the calls in flight, which finds out how many an endpoint takes.
-
-    It starts at the maximum. Throttling halves it, once for all calls that were in flight together; from there
-    it grows by one a window (additive increase, multiplicative decrease: Chiu and Jain, 1989) up to where it
-    was throttled. Beyond that it probes, rarely, by steps that double as long as they succeed.
-    Lives on the event loop.
-
-    Args:
-        maximum: most calls in flight, at least 1.
-        patience: answers in a row without throttling before a probe.
-    """
-
-    def __init__(self, maximum: int, patience: int = 24) -> None:
-        self.maximum = self.window = self._ceiling = maximum
-        self.in_flight = 0
-        self._patience = patience
-        self._answers = 0
-        self._step = 1
-        self._epoch = 0
-        self._paused_until = 0.0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Wait for a place in the window and hold it; a :class:`ThrottledError` inside narrows the window."""
-        await self._enter()
-        epoch = self._epoch
-        try:
-            yield
-        except ThrottledError as error:
-            self._throttled(epoch, error.retry_after)
-            raise
-        else:
-            self._answered()
-        finally:
-            self.in_flight -= 1
-            self._admit()
-
-    async def _enter(self) -> None:
-        if not self._waiting and self._is_open():
-            self.in_flight += 1
-            return
-        place = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
-        try:
-            await place
-        except asyncio.CancelledError:
-            if place.done() and not place.cancelled():
-                self.in_flight -= 1
-                self._admit()
-            raise
-
-    def _is_open(self) -> bool:
-        return self.in_flight < self.window and time.monotonic() >= self._paused_until
-
-    def _admit(self) -> None:
-        while self._waiting and self._is_open():
-            place = self._waiting.popleft()
-            if not place.done():
-                self.in_flight += 1
-                place.set_result(None)
-
-    def _answered(self) -> None:
-        self._answers += 1
-        probing = self.window >= self._ceiling
-        if self.window < self.maximum and self._answers >= (self._patience if probing else self.window):
-            self._answers = 0
-            step = self._step if probing else 1
-            self._step = self._step * 2 if probing else 1
-            self.window = min(self.maximum, self.window + step)
-            self._ceiling = max(self._ceiling, self.window - step)
-
-    def _throttled(self, epoch: int, retry_after: float | None) -> None:
-        if retry_after:
-            self._pause(retry_after)
-        if epoch != self._epoch:
-            return
-        self._epoch += 1
-        self._answers, self._step = 0, 1
-        probed = self.window > self._ceiling
-        self.window = max(1, self._ceiling if probed else self.window // 2)
-        if not probed:
-            self._ceiling = max(self.window, self._ceiling - 1)
-
-    def _pause(self, seconds: float) -> None:
-        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
-        asyncio.get_running_loop().call_later(seconds + 0.001, self._admit)

@@ -221,15 +221,20 @@ def _extended(packet: bytes, model_name: str) -> bytes:
     if b"DigitalSourceType" in packet or b"<!DOCTYPE" in packet or packet.count(end) != 1:
         raise _UntouchableError
     try:
-        first = ElementTree.fromstring(packet.strip(b"\0")).find(f".//{{{_RDF}}}Description")
+        first = _parsed(packet).find(f".//{{{_RDF}}}Description")
         # Every description of a packet speaks about the same thing.
         about = "" if first is None else first.get(f"{{{_RDF}}}about", "")
         description = _description(model_name, about, with_tool=b"CreatorTool" not in packet)
         extended = packet.replace(end, description + end)
         marks = f".//{{{_RDF}}}Description[@{{{_IPTC_EXTENSION}}}DigitalSourceType]"
-        marked = ElementTree.fromstring(extended.strip(b"\0")).find(marks) is not None
+        marked = _parsed(extended).find(marks) is not None
     except (ElementTree.ParseError, ValueError, LookupError):
         marked = False
     if not marked:
         raise _UntouchableError
     return extended
+
+
+def _parsed(packet: bytes) -> ElementTree.Element:
+    # Without a document type there are no entities to expand.
+    return ElementTree.fromstring(packet.strip(b"\0"))  # noqa: S314

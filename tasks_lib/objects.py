@@ -57,7 +57,11 @@ def open_objects(location: str) -> Objects:
     """
     with _explained("opened", location):
         filesystem, root = fsspec.core.url_to_fs(location)
-    return LocalObjects(root) if isinstance(filesystem, LocalFileSystem) else RemoteObjects(location)
+    if not isinstance(filesystem, LocalFileSystem):
+        return RemoteObjects(location)
+    if "::" in location:
+        raise StoreError(f"the store's folder {location} has '::' in its name, where fsspec cuts it. Rename it.")
+    return LocalObjects(root)
 
 
 class LocalObjects:
@@ -120,8 +124,8 @@ class RemoteObjects:
     def url(self, name: str) -> str:
         """The location's URL with the name at its end."""
         # Not the file system's own idea of it, which knows neither hosts nor chained protocols.
-        folder = self.location if self.location.endswith("://") else self.location.rstrip("/")
-        return f"{folder}/{name}"
+        folder = self.location.rstrip("/")
+        return f"{folder}///{name}" if folder.endswith(":") else f"{folder}/{name}"
 
     def read(self, names: Sequence[str]) -> list[bytes | None]:
         """Read all at once, where the file system can."""

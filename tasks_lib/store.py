@@ -18,6 +18,9 @@ DEFAULT_STORE = "./.imageloom/store"
 READ_AT_ONCE = 32
 """Images in memory at once while generations are looked up."""
 
+CHECK_SIZE = 64 * 1024
+"""Bytes written to find out whether there is room; an empty file fits on a full disk."""
+
 MOST_WRITES = 3
 """Of one image, until what is read back is whole."""
 
@@ -80,8 +83,8 @@ class ImageStore:
                 records[key] = found
             elif found and found.is_newer:
                 raise StoreError(
-                    f"{key} in the store at {self.location} was written by a newer Imageloom ({found.reason}). "
-                    "Update this one, or use another store."
+                    f"{key} in the store at {self.location} cannot be used: {found.reason}. "
+                    "Update Imageloom, or use another store."
                 )
         return records
 
@@ -92,7 +95,7 @@ class ImageStore:
             StoreError: it could not.
         """
         name = f"00/{'0' * 64}.check{TEMPORARY}{secrets.token_hex(4)}"
-        self._objects.write(name, b"")
+        self._objects.write(name, bytes(CHECK_SIZE))
         self._objects.remove(name)
 
     def put(self, record: Record, data: bytes) -> Record:
@@ -236,7 +239,7 @@ def _parse(text: bytes, key: str) -> Record | _Fault:
     try:
         record = Record.from_json(text)
     except NewerRecordError as error:
-        return _Fault(record_path(key), f"the record is of a newer version: {error}", is_newer=True)
+        return _Fault(record_path(key), f"the record is of a newer version: its {error}", is_newer=True)
     except ValueError as error:
         return _Fault(record_path(key), f"the record is damaged: {error}")
     if record.fingerprint != key:

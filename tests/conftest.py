@@ -1,9 +1,11 @@
 """What every test may use: a loopback endpoint, and a Prefect server of the session's own."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -24,7 +26,9 @@ os.environ.update(
 )
 os.environ.pop("HF_TOKEN", None)
 
-from tests.endpoint import Endpoint  # noqa: E402  # after the environment is set
+from tasks_lib import Distiset  # noqa: E402  # after the environment is set
+from tasks_lib.recipe import load_recipe  # noqa: E402
+from tests.endpoint import Endpoint  # noqa: E402
 
 
 @pytest.fixture
@@ -46,3 +50,30 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The test's own current folder: stores and datasets with relative paths land there."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A real Prefect server for the session; flows called in tests use it."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=60):
+        yield
+
+
+@pytest.fixture
+def build_dataset(prefect_server: None, in_folder: Path) -> Callable[..., Distiset]:
+    """Builds a recipe, given as a mapping, through the real flow, in a folder of the test's own."""
+    from flows.build_image_dataset import build_image_dataset
+
+    def build(recipe: dict[str, Any], **arguments: Any) -> Distiset:
+        return asyncio.run(build_image_dataset(load_recipe(recipe), **arguments))
+
+    return build
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything is installed, a skipped test is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("IMAGELOOM_NO_SKIPS") and reporter and reporter.stats.get("skipped"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

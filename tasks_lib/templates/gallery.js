@@ -16,9 +16,11 @@ function make(tag, className, ...children) {
 
 // ---- the sheet: one tile an entry; a picture is decoded when its tile comes near
 
+const frameRatio = medianRatio();
 const tiles = entries.map(makeTile);
 let visible = [];
 let current = 0;
+let reachable;
 
 const nearby = new IntersectionObserver((changes) => {
   for (const { isIntersecting, target } of changes) {
@@ -31,10 +33,11 @@ const nearby = new IntersectionObserver((changes) => {
 function makeTile(entry, index) {
   const { picture, status } = entry;
   const frame = make("span", "frame");
-  if (picture?.uri) frame.append(makeImage(picture, describe(entry)));
+  if (picture?.uri) frame.append(makePrint(picture, describe(entry)));
   else frame.append(make("b", "", picture ? "unreadable" : status), make("span", "", reason(entry)));
   const number = make("span", "number", entry.image ? `${entry.row}.${entry.image[0]}` : String(entry.row));
-  const caption = make("span", "caption", number, entry.prompt ?? "");
+  const mark = picture?.uri && status !== "ok" ? make("b", "", `${status} `) : null;
+  const caption = make("span", "caption", number, mark, entry.prompt ?? "");
   caption.setAttribute("aria-hidden", String(Boolean(picture?.uri)));
   const button = make("button", "", frame, caption);
   button.type = "button";
@@ -43,6 +46,13 @@ function makeTile(entry, index) {
   const tile = make("li", picture?.uri ? "print" : "void", button);
   tile.dataset.status = status;
   return tile;
+}
+
+function makePrint(picture, alt) {
+  const isWide = picture.width / picture.height >= frameRatio;
+  const print = make("span", isWide ? "wide mat" : "tall mat", makeImage(picture, alt));
+  print.style.aspectRatio = `${picture.width} / ${picture.height}`;
+  return print;
 }
 
 function makeImage({ width, height }, alt) {
@@ -56,13 +66,18 @@ function showPicture(tile) {
   if (image && !image.src) image.src = entries[tile.firstChild.dataset.index].picture.uri;
 }
 
-const describe = ({ prompt, status, row }) => (prompt || `Row ${row}`) + (status === "ok" ? "" : ` (${status})`);
-const reason = ({ picture, error }) => picture?.trouble ?? error ?? "There is no image.";
+function describe({ prompt, status, row }) {
+  return (prompt || `Row ${row}`) + (status === "ok" ? "" : ` (${status})`);
+}
 
-function setFrameRatio() {
+function reason({ picture, error }) {
+  return picture?.trouble ?? error ?? "There is no image.";
+}
+
+function medianRatio() {
   const ratios = entries.filter((entry) => entry.picture?.uri).map(({ picture }) => picture.width / picture.height);
   const median = ratios.sort((a, b) => a - b)[ratios.length >> 1] ?? 1;
-  sheet.style.setProperty("--ratio", Math.min(2, Math.max(0.6, median)));
+  return Math.min(2, Math.max(0.6, median));
 }
 
 // ---- filters: the status, the label columns and the words of the search
@@ -156,18 +171,17 @@ function clearFilters() {
 
 // ---- moving about: one tile at a time can be reached by Tab, arrows move on from it
 
-const buttonAt = (position) => tiles[visible[position]]?.firstChild;
-
 function setCurrent(position) {
-  if (buttonAt(current)) buttonAt(current).tabIndex = -1;
-  tiles[visible[position]]?.firstChild.setAttribute("tabindex", "0");
+  if (reachable) reachable.tabIndex = -1;
   current = position;
+  reachable = tiles[visible[position]]?.firstChild;
+  if (reachable) reachable.tabIndex = 0;
 }
 
 function focusTile(position) {
   if (!visible.length) return;
   setCurrent(Math.min(visible.length - 1, Math.max(0, position)));
-  buttonAt(current).focus();
+  reachable.focus();
 }
 
 function firstInView() {
@@ -192,12 +206,52 @@ function onKey(event) {
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   } else if (event.target === search) {
-    if (event.key === "Escape") clearFilters();
-    if (event.key === "ArrowDown") focusTile(0);
-    if (event.key === "Enter" || event.key === "ArrowDown") event.preventDefault();
+    moveFromSearch(event);
   } else if (event.key === "/") {
     event.preventDefault();
     search.select();
     search.focus();
   } else if (!event.target.matches("input, select")) moveInSheet(event);
 }
+
+function moveFromSearch(event) {
+  if (!["Escape", "ArrowDown", "Enter"].includes(event.key)) return;
+  event.preventDefault();
+  if (event.key === "ArrowDown") focusTile(0);
+  if (event.key === "Escape" && !search.value) search.blur();
+  if (event.key === "Escape" && search.value) {
+    search.value = "";
+    applyFilters();
+  }
+}
+
+// ---- start
+
+function fittingSide() {
+  if (innerWidth < 640) return Math.floor((innerWidth - 48) / 3);
+  return entries.length <= 12 ? 264 : entries.length <= 60 ? 208 : 160;
+}
+
+function setSide(side) {
+  byId("size").value = side;
+  sheet.style.setProperty("--side", `${side}px`);
+}
+
+filters.forEach((filter, index) => {
+  if (index > 0) makeSelect(filter);
+  else if (filter.values.length > 1) makeChips(filter);
+});
+tiles.forEach((tile) => nearby.observe(tile));
+search.addEventListener("input", applyFilters);
+byId("tools").addEventListener("submit", (event) => event.preventDefault());
+byId("clear").addEventListener("click", clearFilters);
+byId("size").addEventListener("input", (event) => setSide(event.target.value));
+sheet.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button) openDetail(visible.indexOf(Number(button.dataset.index)));
+});
+document.addEventListener("keydown", onKey);
+addEventListener("beforeprint", () => tiles.forEach(showPicture));
+sheet.style.setProperty("--ratio", frameRatio);
+setSide(fittingSide());
+applyFilters();

@@ -110,8 +110,8 @@ def test_sizes_are_ordered() -> None:
 
 def test_sizes_hold_beside_each_other() -> None:
     """A large object stays larger than a small one where many others leave little room for both."""
-    pixels = drawn("ten large red circles and a small blue circle on white")
-    assert min(one.area for one in blobs(pixels, "red")) > 3 * blobs(pixels, "blue")[0].area
+    pixels = drawn("twelve huge red circles and a medium blue circle on white")
+    assert min(one.area for one in blobs(pixels, "red")) > 2 * blobs(pixels, "blue")[0].area
 
 
 @pytest.mark.parametrize("row", ["top", "", "bottom"])
@@ -161,6 +161,31 @@ def test_colours_are_shared_out() -> None:
     }.items():
         pixels = drawn(prompt)
         assert (len(blobs(pixels, "red")), len(blobs(pixels, "blue"))) == (count, count), prompt
+
+
+def test_an_odd_number_is_shared_out_whole() -> None:
+    """Seven objects of two colours are seven objects."""
+    pixels = drawn("seven red and blue circles")
+    assert {len(blobs(pixels, "red")), len(blobs(pixels, "blue"))} == {3, 4}
+
+
+def test_rows_columns_and_grids() -> None:
+    """Objects in a row share a height, those in a column a width, and nine in a grid make three of each."""
+    for prompt, heights, widths in [
+        ("a row of five red circles", 1, 5),
+        ("five red circles in a column", 5, 1),
+        ("a grid of nine red circles", 3, 3),
+    ]:
+        found = blobs(drawn(prompt), "red")
+        assert (len({one.top for one in found}), len({one.left for one in found})) == (heights, widths)
+
+
+def test_shadows_are_faint() -> None:
+    """Below an object the ground is hardly darker, so that it keeps its colour."""
+    pixels = drawn("a huge red circle in the centre on white", side=512)
+    (red,) = blobs(pixels, "red")
+    below = pixels[red.bottom + 2 :]
+    assert 225 <= below.min() < 255
 
 
 def test_patterns_show_both_colours() -> None:

@@ -1,0 +1,32 @@
+"""``python -m tests.benchmarks [NAME ...]``: measure and print one JSON object for each figure."""
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from tests.benchmarks.cached_rerun import cached_rerun
+from tests.benchmarks.conversion import conversion
+from tests.benchmarks.figure import Figure
+from tests.benchmarks.generation import generation_1_s, generation_100_ms
+from tests.benchmarks.memory import memory
+from tests.benchmarks.shard_writing import shard_writing
+
+BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
+    benchmark.__name__: benchmark
+    for benchmark in (generation_100_ms, generation_1_s, cached_rerun, conversion, memory, shard_writing)
+}
+
+
+def main() -> int:
+    """Run the benchmarks named, or all; gives 1 if a figure misses its target."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
+    missed = 0
+    for name in parser.parse_args().names or BENCHMARKS:
+        for figure in BENCHMARKS[name]():
+            print(figure.to_json(), flush=True)
+            missed += not figure.ok
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,112 @@
+"""Tasks and models as users write them; recipes of the tests name them by import path."""
+
+import io
+from typing import Any
+
+from PIL import Image
+
+from tasks_lib import ImageAnswer, ImageGenerationModel, ImageRequest, ImageTask, StepInput, StepOutput
+
+__all__ = ["CountingTask", "DocumentedTask", "FlatColour", "Forgetful", "PosterTask", "ThumbnailTask"]
+
+
+class PosterTask(ImageTask):
+    """Overrides the two format methods only."""
+
+    style: str = "poster"
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["subject"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["picture", "asked", "model_name"]
+
+    def format_input(self, input: dict[str, Any]) -> str:
+        return f"a {self.style} of {input['subject']}"
+
+    def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+        return {"picture": output["images"][0], "asked": self.format_input(input)}
+
+
+class DocumentedTask(ImageTask):
+    """Overrides ``process`` and talks to ``self.llm`` as distilabel's documentation shows."""
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["prompt"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["image", "model_name"]
+
+    def format_input(self, input: dict[str, Any]) -> str:
+        return input["prompt"]
+
+    def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+        image = None
+        if images := output.get("images"):
+            image = images[0]
+        return {"image": image, "model_name": self.llm.model_name}
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        formatted_inputs = self._format_inputs(inputs)
+        outputs = self.llm.generate_outputs(
+            inputs=formatted_inputs,
+            num_generations=self.num_generations,
+            **self.llm.get_generation_kwargs(),
+        )
+        task_outputs = []
+        for input, input_outputs in zip(inputs, outputs, strict=True):
+            formatted_outputs = self._format_outputs(input_outputs, input)
+            for formatted_output in formatted_outputs:
+                task_outputs.append({**input, **formatted_output, "model_name": self.llm.model_name})
+        yield task_outputs
+
+
+class CountingTask(DocumentedTask):
+    """Formats its rows by itself, so that nothing tells the flow how a generation ended."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        outputs = self.llm.generate_outputs(inputs=[row["prompt"] for row in inputs])
+        yield [
+            {**row, "image": (answers[0]["images"] or [None])[0], "letters": len(row["prompt"]), "model_name": "own"}
+            for row, answers in zip(inputs, outputs, strict=True)
+        ]
+
+
+class ThumbnailTask(DocumentedTask):
+    """Gives images of its own making, beside those of the model."""
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["image", "thumbnail", "model_name"]
+
+    def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+        buffer = io.BytesIO()
+        Image.new("RGB", (16, 16), "red").save(buffer, "PNG")
+        return {"image": output["images"][0], "thumbnail": buffer.getvalue()}
+
+
+class Forgetful(DocumentedTask):
+    """Loses a row."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [row for rows in super().process(inputs) for row in rows][1:]
+
+
+class FlatColour(ImageGenerationModel):
+    """One flat colour for each prompt: a model of a user's own."""
+
+    side: int = 32
+
+    @property
+    def model_name(self) -> str:
+        return "flat-colour"
+
+    async def agenerate(self, request: ImageRequest) -> ImageAnswer | bytes:
+        buffer = io.BytesIO()
+        colour = ((request.seed or 0) % 256, len(request.prompt) % 256, request.number % 256)
+        Image.new("RGB", (self.side, self.side), colour).save(buffer, "PNG")
+        return buffer.getvalue()

@@ -1,0 +1,95 @@
+"""Small dataset folders for the gallery's tests, written with pyarrow and drawn with Pillow."""
+
+import hashlib
+import io
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image, ImageDraw
+
+__all__ = ["drawing", "row", "write_shard"]
+
+Row = dict[str, Any]
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+GENERATION = pa.struct(
+    [
+        ("seed", pa.int64()),
+        ("fingerprint", pa.string()),
+        ("image_sha256", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("format", pa.string()),
+        ("options", pa.string()),
+        ("seconds", pa.float64()),
+        ("cost_usd", pa.float64()),
+    ]
+)
+COLOURS = {"red": "#c8402f", "blue": "#2f62b8", "green": "#3f8a57", "amber": "#dc9a2c", "plum": "#76437f"}
+SIZES = {"small": 0.2, "large": 0.4}
+
+
+def drawing(colour: str, size: str, seed: int, sides: tuple[int, int] = (96, 96), kind: str = "PNG") -> bytes:
+    """A disc of a colour on a shaded ground with grain, encoded; sides in pixels."""
+    chance = random.Random(seed)
+    width, height = sides
+    shades = [_ramp(chance.randrange(120, 180), chance.randrange(190, 250)) for _ in "RGB"]
+    ground = Image.merge("RGB", [Image.linear_gradient("L").resize(sides).point(shade) for shade in shades])
+    radius = SIZES[size] * min(sides)
+    x, y = (chance.uniform(radius, side - radius) for side in sides)
+    ImageDraw.Draw(ground).ellipse((x - radius, y - radius, x + radius, y + radius), fill=COLOURS[colour])
+    grain = Image.frombytes("L", sides, chance.randbytes(width * height)).point(lambda value: value // 12)
+    buffer = io.BytesIO()
+    Image.composite(Image.new("RGB", sides, "black"), ground, grain).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def _ramp(low: int, high: int) -> list[int]:
+    return [low + (high - low) * value // 255 for value in range(256)]
+
+
+def row(number: int, sides: tuple[int, int] = (96, 96), kind: str = "PNG", **changed: Any) -> Row:
+    """An `ok` row as a build writes it, with the label columns `size` and `colour`; some values may be changed."""
+    colour, size = list(COLOURS)[number % 5], list(SIZES)[number % 2]
+    data = drawing(colour, size, number, sides, kind)
+    generation = {
+        "seed": 2**62 + number,
+        "fingerprint": hashlib.sha256(b"%d" % number).hexdigest(),
+        "image_sha256": hashlib.sha256(data).hexdigest(),
+        "width": sides[0],
+        "height": sides[1],
+        "format": kind.lower(),
+        "options": '{"guidance_scale":3.5,"num_inference_steps":28}',
+        "seconds": 1.25,
+        "cost_usd": 0.003,
+    }
+    made: Row = {
+        "prompt": f"a {size} {colour} disc, number {number}",
+        "size": size,
+        "colour": colour,
+        "image": {"bytes": data, "path": f"{number}.{kind.lower()}"},
+        "model_name": "studio/painter-1",
+        "status": "ok",
+        "error": None,
+        "generation": generation,
+    }
+    return {**made, **changed}
+
+
+def write_shard(path: Path, rows: Sequence[Mapping[str, Any]], **types: pa.DataType) -> Path:
+    """Write rows as one Parquet file; further columns, or others for the known ones, by their types."""
+    known = {
+        **dict.fromkeys(("prompt", "size", "colour"), pa.string()),
+        "image": IMAGE,
+        **dict.fromkeys(("model_name", "status", "error"), pa.string()),
+        "generation": GENERATION,
+        **types,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {name: pa.array([each.get(name) for each in rows], kind) for name, kind in known.items()}
+    pq.write_table(pa.table(columns), path, row_group_size=100, compression="none")
+    return path
