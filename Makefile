@@ -30,9 +30,9 @@ bench: setup
 
 # After a change of the dependencies in pyproject.toml.
 lock: setup
-	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate \
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate --no-emit-options \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--group dev --output-file requirements.lock pyproject.toml
+		--extra dev --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf $(VENV) dist .imageloom datasets

@@ -2,26 +2,30 @@
 
 import asyncio
 import sys
-from typing import Any, cast
+from collections.abc import Mapping
+from contextlib import aclosing
+from pathlib import Path
+from typing import Annotated, Any, cast
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
 
 from tasks_lib.build import Build
 from tasks_lib.distiset import Distiset
-from tasks_lib.prefect_tasks import BATCHES_IN_PLAY, ProgressArtifact, results_in_order, show_report
+from tasks_lib.prefect_tasks import BATCHES_IN_PLAY, ProgressArtifact, final_state, results_in_order, show_report
 from tasks_lib.recipe import Recipe, load_recipe
 
-__all__ = ["build_image_dataset"]
+__all__ = ["build_image_dataset", "run_name"]
 
 
 def run_name() -> str:
-    """Such as ``colour-shapes 2026-11-22 14:30``."""
+    """Such as ``colour-shapes 2026-11-22 14:30``, in UTC."""
     recipe = flow_run.parameters.get("recipe")
-    name = recipe if isinstance(recipe, str) else getattr(recipe, "name", "recipe")
-    return f"{name} {flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
+    settings = recipe if isinstance(recipe, Mapping) else getattr(recipe, "__dict__", {})
+    name = Path(recipe).stem if isinstance(recipe, str) else settings.get("name")
+    return f"{name or 'recipe'} {flow_run.scheduled_start_time:%Y-%m-%d %H:%M}"
 
 
 @flow(
@@ -31,7 +35,7 @@ def run_name() -> str:
     persist_result=False,
 )
 async def build_image_dataset(
-    recipe: Recipe | str, limit: int | None = None, overrides: dict[str, Any] | None = None
+    recipe: Recipe | str, limit: Annotated[int, Field(ge=1)] | None = None, overrides: dict[str, Any] | None = None
 ) -> Distiset:
     """Build the dataset that a recipe describes.
 
@@ -46,21 +50,27 @@ async def build_image_dataset(
     Returns:
         The dataset with its report; the folder of the recipe's output holds the same.
     """
+    # Prefect shows the state's message, and gives the caller its data or raises its error.
+    return cast(Distiset, await final_state(_build(recipe, limit, overrides)))
+
+
+async def _build(recipe: Recipe | str, limit: int | None, overrides: dict[str, Any] | None) -> Distiset:
     build = await asyncio.to_thread(Build, load_recipe(recipe, overrides), limit)
     progress = ProgressArtifact()
     try:
         done = 0
-        async for results in results_in_order(build):
-            await asyncio.to_thread(build.add, results)
-            done += sum(len(result.ledger) for result in results)
-            await progress.show(done / build.total)
+        # Closed on every way out, so that no batch is at work any more when the build is closed.
+        async with aclosing(results_in_order(build)) as batches:
+            async for results in batches:
+                await asyncio.to_thread(build.add, results)
+                done += sum(len(result.ledger) for result in results)
+                await progress.show(done / build.total)
         distiset = await asyncio.to_thread(build.finish)
     finally:
         await asyncio.to_thread(build.close)
     assert distiset.report is not None
     await show_report(distiset.report)
-    # Prefect shows the state's message and gives the caller its data.
-    return cast(Distiset, Completed(message=distiset.report.headline, data=distiset))
+    return distiset
 
 
 if __name__ == "__main__":

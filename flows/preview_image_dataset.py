@@ -1,19 +1,21 @@
 """The flow to run first: the first rows of a recipe, under a hard cap, beside the real dataset."""
 
-from typing import Any
+from typing import Annotated, Any, cast
 
 from prefect import flow
+from pydantic import Field
 
-from flows.build_image_dataset import build_image_dataset
+from flows.build_image_dataset import build_image_dataset, run_name
 from tasks_lib.distiset import Distiset
+from tasks_lib.prefect_tasks import final_state
 from tasks_lib.recipe import Recipe, load_recipe
 
 __all__ = ["preview_image_dataset"]
 
 
-@flow(name="preview-image-dataset", persist_result=False)
+@flow(name="preview-image-dataset", flow_run_name=run_name, persist_result=False)
 async def preview_image_dataset(
-    recipe: Recipe | str, rows: int = 8, overrides: dict[str, Any] | None = None
+    recipe: Recipe | str, rows: Annotated[int, Field(ge=1)] = 8, overrides: dict[str, Any] | None = None
 ) -> Distiset:
     """Build the first rows of a recipe into ``<output.path>-preview``.
 
@@ -24,6 +26,10 @@ async def preview_image_dataset(
         rows: how many rows.
         overrides: settings by dotted key.
     """
+    return cast(Distiset, await final_state(_preview(recipe, rows, overrides)))
+
+
+async def _preview(recipe: Recipe | str, rows: int, overrides: dict[str, Any] | None) -> Distiset:
     loaded = load_recipe(recipe, overrides)
     cap = rows * loaded.task.num_generations
     preview = {

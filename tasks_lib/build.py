@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder
 from tasks_lib.gallery import sample_thumbnails, write_gallery
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.ledger import Ledger
+from tasks_lib.marking import mark_as_generated
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport
 from tasks_lib.session import GenerationSession
@@ -30,7 +32,7 @@ from tasks_lib.tasks import ImageTask, Row
 if TYPE_CHECKING:
     from datasets import Features
 
-__all__ = ["Build", "Progress", "progress_logger"]
+__all__ = ["Build", "Progress", "connected_task", "progress_logger"]
 
 progress_logger = logging.getLogger("imageloom.progress")
 """Every step of a build is a record here whose ``progress`` attribute is a :class:`Progress`."""
@@ -146,8 +148,9 @@ class Build:
     def _open_writer(self, rows: list[Row]) -> None:
         outputs = [self.task.output_mappings.get(name, name) for name in self.task.output_names]
         self._features = dataset_features(self._table.schema, rows, outputs)
-        marking = self.recipe.marking == "iptc"
-        self._writer = ShardWriter(self._staged.path, self._features, self.store, marking)
+        trained = self.task.image_generation_model.trained
+        mark = partial(mark_as_generated, trained=trained) if self.recipe.marking == "iptc" else None
+        self._writer = ShardWriter(self._staged.path, self._features, self.store, mark)
         splits = self.recipe.output.splits
         for split in splits if isinstance(splits, dict) else []:
             self._writer.open_split("default", split)

@@ -105,7 +105,9 @@ class Calls:
     def _meaning(self, error: Exception, is_late: bool) -> Exception:
         """The model says what its errors mean; one it does not know is a programming error, and stays what it is."""
         if is_late and isinstance(error, TimeoutError):
-            return TransientError(f"{self._model.model_name} gave no answer within {self._model.timeout_s:g} s (timeout_s).")
+            return TransientError(
+                f"{self._model.model_name} gave no answer within {self._model.timeout_s:g} s (timeout_s)."
+            )
         meaning = self._model.explain(error) or error
         if isinstance(meaning, InvalidRequestError):
             return self._after_invalid(meaning)

@@ -96,6 +96,8 @@ def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Se
         report=report,
         samples=samples,
         model_name=model.model_name,
+        trained=model.trained,
+        source_type="trainedAlgorithmicMedia" if model.trained else "algorithmicMedia",
         folder_name=Path(report.folder).name,
         first_split=next(iter(report.splits["default"])),
         others=_others(report),

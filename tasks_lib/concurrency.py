@@ -44,7 +44,7 @@ class ConcurrencyLimit:
         self.in_flight = 0
         self._longest_pause_s = longest_pause_s
         self._line = WaitingLine(self._take, self._leave)
-        self._opens_at = 0.0
+        self._opens_at: float | None = None
         self._epoch = 0
         self._suspicion = 0.0
         self._answers = 0
@@ -72,7 +72,7 @@ class ConcurrencyLimit:
 
     def _take(self) -> int | None:
         """A place in the window is the epoch in which its call begins."""
-        if self.in_flight >= self.window or asyncio.get_running_loop().time() < self._opens_at:
+        if self.in_flight >= self.window or self._opens_at is not None:
             return None
         self.in_flight += 1
         return self._epoch
@@ -129,5 +129,13 @@ class ConcurrencyLimit:
         if seconds <= 0 or self._failed_before:
             return
         loop = asyncio.get_running_loop()
-        self._opens_at = max(self._opens_at, loop.time() + min(seconds, self._longest_pause_s))
-        loop.call_at(self._opens_at, self._line.serve)
+        moment = loop.time() + min(seconds, self._longest_pause_s)
+        if self._opens_at is None or moment > self._opens_at:
+            self._opens_at = moment
+            loop.call_at(moment, self._open, moment)
+
+    def _open(self, moment: float) -> None:
+        # No look at the clock: a timer may come a nanosecond early, and would find the window still closed.
+        if moment == self._opens_at:
+            self._opens_at = None
+            self._line.serve()

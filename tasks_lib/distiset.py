@@ -2,9 +2,11 @@
 
 import base64
 import html
-from collections.abc import Callable
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from tasks_lib.errors import ImageCellError
 from tasks_lib.images import REFERENCE_PREFIX, read_image_cell
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Distiset"]
 
 STRIP_IMAGES = 8
+CELLS_AT_ONCE = 64
 
 
 class Distiset(dict[str, Any]):
@@ -99,6 +102,7 @@ def _datasets(value: "DatasetDict | Dataset") -> list["Dataset"]:
 def _with_image_column(dataset: "Dataset", name: str) -> "Dataset":
     import pyarrow as pa
     from datasets import Dataset, Features, Image, List
+    from datasets.fingerprint import update_fingerprint
 
     feature = dataset.features[name]
     listed = isinstance(feature, List)
@@ -108,18 +112,31 @@ def _with_image_column(dataset: "Dataset", name: str) -> "Dataset":
     dataset = dataset.flatten_indices() if dataset._indices is not None else dataset
     features = Features({**dataset.features, name: image})
     position = dataset.column_names.index(name)
-    chunks = [_image_array(chunk) for chunk in dataset.data.column(name).chunks]
+    chunks = [part for chunk in dataset.data.column(name).chunks for part in _image_arrays(chunk)]
     column = pa.chunked_array(chunks, features.arrow_schema.field(name).type)
     table = dataset.data.table.set_column(position, features.arrow_schema.field(name), column)
-    return Dataset(table.replace_schema_metadata(features.arrow_schema.metadata), info=None, split=dataset.split)
+    # Without one, Dataset would hash every byte.
+    fingerprint = update_fingerprint(dataset._fingerprint, "transform_columns_to_image", {"column": name})
+    metadata = features.arrow_schema.metadata
+    return Dataset(table.replace_schema_metadata(metadata), split=dataset.split, fingerprint=fingerprint)
 
 
-def _image_array(cells: "pa.Array") -> "pa.Array":
+def _image_arrays(cells: "pa.Array") -> Iterator["pa.Array"]:
     import pyarrow as pa
 
     if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
-        return pa.ListArray.from_arrays(cells.offsets, _image_array(cells.values), mask=cells.is_null())
-    values = cells.to_pylist()
+        images = pa.concat_arrays([*_image_arrays(cells.values), _image_array([])])
+        offsets = pa.array(cells.offsets.to_numpy())  # those of a slice would not do
+        yield pa.ListArray.from_arrays(offsets, images, mask=cells.is_null())
+        return
+    # In parts that use the same memory again: fresh memory takes longer than decoding into it.
+    for start in range(0, len(cells), CELLS_AT_ONCE):
+        yield _image_array([cell.as_py() for cell in cells.slice(start, CELLS_AT_ONCE)])
+
+
+def _image_array(values: Sequence[Any]) -> "pa.Array":
+    import pyarrow as pa
+
     structs = [_cell(value) for value in values]
     nothing = pa.array([value is None for value in values], pa.bool_())
     data = pa.array([each[0] for each in structs], pa.binary())
@@ -134,14 +151,17 @@ def _cell(value: Any) -> tuple[bytes | None, str | None]:
     if isinstance(value, dict) and value.get("bytes") is None:
         return None, value.get("path")
     if isinstance(value, str) and _is_place(value):
-        return None, value
+        # `datasets` does not open file URLs.
+        local = value.startswith("file://")
+        return None, url2pathname(urlsplit(value).path) if local else value
     return read_image_cell(value), None
 
 
 def _is_place(text: str) -> bool:
     """Whether a text is a URL or a path, told cheaply from a megabyte of base64."""
     short = len(text) < 4096 and not text.startswith("data:")
-    return short and ("://" in text or Path(text).is_file())
+    # Path.is_file() raises for a name that is too long, as base64 is.
+    return short and ("://" in text or os.path.isfile(text))  # noqa: PTH113
 
 
 def _strip(distiset: Distiset) -> str:

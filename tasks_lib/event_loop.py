@@ -19,6 +19,9 @@ T = TypeVar("T")
 WORKERS = 32
 """Threads that verify and write images: a write to an object store takes as long as a short call."""
 
+TIDYING_S = 2.0
+"""Seconds that an interrupted coroutine may take to tidy up."""
+
 _STARTING = threading.Lock()
 """Two threads must not start a loop each."""
 
@@ -50,7 +53,7 @@ class EventLoopThread:
         finally:
             if not future.done():
                 future.cancel()
-                ended.wait()
+                ended.wait(TIDYING_S)
 
 
 async def _telling(coroutine: Coroutine[Any, Any, T], ended: threading.Event) -> T:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
-__all__ = ["GRACE_S", "Flight", "Flights"]
+__all__ = ["GRACE_S", "Flight", "Flights", "look_at"]
 
 T = TypeVar("T")
 
@@ -94,16 +94,17 @@ class Flights(Generic[T]):
     def _start(self, key: str, answer: Callable[[Flight[T]], Coroutine[Any, Any, T]]) -> Flight[T]:
         flight = self._joinable[key] = Flight[T](key)
         flight.task = asyncio.ensure_future(answer(flight))
-        flight.task.add_done_callback(lambda _: self._forget(flight))
+        flight.task.add_done_callback(lambda task: self._forget(flight, task))
         self._flights.add(flight)
         if self.stopped:
             # Not end(): an answer that needs no call is still given.
             flight.forbid(self.stopped)
         return flight
 
-    def _forget(self, flight: Flight[T]) -> None:
+    def _forget(self, flight: Flight[T], task: asyncio.Task[T]) -> None:
         self._flights.discard(flight)
         self._make_unjoinable(flight)
+        look_at(task)
 
     def _make_unjoinable(self, flight: Flight[T]) -> None:
         if self._joinable.get(flight.key) is flight:
@@ -112,3 +113,9 @@ class Flights(Generic[T]):
     def _cancel_all(self) -> None:
         for flight in self._flights:
             flight.task.cancel()
+
+
+def look_at(future: asyncio.Future[Any]) -> None:
+    """Look at an exception, or asyncio would log it where no caller is left to hear of it."""
+    if not future.cancelled():
+        future.exception()

@@ -9,14 +9,24 @@ from importlib.resources import files
 from pathlib import Path
 
 from tasks_lib.errors import UsageError
-from tasks_lib.gallery_entries import Row, Shard, evenly_spread, find_shards, read_entries, read_images
+from tasks_lib.gallery_entries import (
+    Row,
+    Rows,
+    Shard,
+    evenly_spread,
+    find_shards,
+    read_entries,
+    read_images,
+    wanted_rows,
+)
 from tasks_lib.thumbnails import DAMAGED, thumbnail
 
 __all__ = ["sample_thumbnails", "write_gallery"]
 
 PREVIEW_SIDES = (512, 384)
 """Pixels; tried before the thumbnail's side, so that a small dataset is shown large."""
-PROBED_ROWS = 48
+PROBED_ROWS = 32
+SCRIPTS = ("gallery.js", "gallery_keys.js", "gallery_detail.js")
 LABEL_VALUES = range(2, 31)
 """A column with so many distinct values becomes a filter."""
 
@@ -67,7 +77,8 @@ def sample_thumbnails(folder: Path, count: int = 6, side: int = 224) -> list[byt
     """
     shards = [shard for shard in find_shards(folder) if shard.config == "default"]
     thumbnails = []
-    for data in read_images(shards, evenly_spread(sum(shard.rows for shard in shards), count)):
+    positions = evenly_spread(sum(shard.rows for shard in shards), count)
+    for data in read_images(wanted_rows(shards, positions)):
         try:
             thumbnails.append(thumbnail(data, side).data)
         except DAMAGED:
@@ -90,7 +101,7 @@ class _Page:
         from markupsafe import Markup
 
         environment = Environment(loader=PackageLoader("tasks_lib"), autoescape=True, undefined=StrictUndefined)
-        style, script = _template("gallery.css"), _template("gallery.js") + _template("gallery_detail.js")
+        style, script = _template("gallery.css"), "".join(_template(name) for name in SCRIPTS)
         html = environment.get_template("gallery.html.jinja").render(
             title=self.title,
             notes=self.notes,
@@ -113,21 +124,21 @@ class _Page:
 
 def _fitting_entries(page: _Page, shards: Sequence[Shard], smallest: int) -> Sequence[Row]:
     """All rows with pictures as large as fits, or else as many rows as fit with the smallest pictures."""
+    probe = list(wanted_rows(shards, evenly_spread(page.rows, PROBED_ROWS)))
     for side in (*(side for side in PREVIEW_SIDES if side > smallest), smallest):
-        affordable = _affordable_rows(page, shards, side)
+        affordable = _affordable_rows(page, probe, side)
         if affordable >= page.rows or side == smallest:
-            entries = list(read_entries(shards, evenly_spread(page.rows, affordable), side))
+            entries = list(read_entries(wanted_rows(shards, evenly_spread(page.rows, affordable)), side))
             if page.fits(entries):
                 return entries
     return _thinned(page, entries)
 
 
-def _affordable_rows(page: _Page, shards: Sequence[Shard], side: int) -> int:
+def _affordable_rows(page: _Page, probe: Sequence[Rows], side: int) -> int:
     """How many rows fit the page, estimated from some of them."""
-    positions = evenly_spread(page.rows, PROBED_ROWS)
-    probed = len(_json([*read_entries(shards, positions, side)]))
     room = max(0, page.max_bytes - len(page.holding([])))
-    return room * len(positions) // probed
+    taken = len(_json([*read_entries(probe, side)]))
+    return room * sum(len(some.numbers) for some in probe) // taken
 
 
 def _thinned(page: _Page, entries: Sequence[Row]) -> Sequence[Row]:

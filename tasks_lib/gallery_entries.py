@@ -6,7 +6,7 @@ import math
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-__all__ = ["ACCOUNT_COLUMNS", "Shard", "evenly_spread", "find_shards", "read_entries", "read_images"]
+__all__ = ["Row", "Rows", "Shard", "evenly_spread", "find_shards", "read_entries", "read_images", "wanted_rows"]
 
 Row = dict[str, Any]
 
@@ -49,6 +49,15 @@ class Shard:
     rows: int
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A few rows of a shard, with their numbers in it."""
+
+    shard: Shard
+    numbers: Sequence[int]
+    batch: "pa.RecordBatch"
+
+
 def find_shards(folder: Path) -> list[Shard]:
     """The shards of a dataset folder: default, rejected, failed; in each the train split first."""
     import pyarrow.parquet as pq
@@ -74,35 +83,13 @@ def evenly_spread(total: int, count: int) -> list[int]:
     return [(2 * number + 1) * total // (2 * count) for number in range(count)]
 
 
-def read_entries(shards: Sequence[Shard], positions: Sequence[int], side: int) -> Iterator[Row]:
-    """Entries of the rows at some positions, in order; memory holds a few rows at a time.
+def wanted_rows(shards: Sequence[Shard], positions: Sequence[int]) -> Iterator[Rows]:
+    """Rows at some positions, a few at a time; row groups without a wanted row stay unread.
 
     Args:
         shards: all shards of the folder.
         positions: rows counted through all shards, ascending.
-        side: longest side of the pictures, in pixels.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for shard, batch, numbers in _wanted_rows(shards, positions):
-            shape = _RowShape.of(batch.schema)
-            for entries in pool.map(shape.entries, repeat(shard), numbers, batch.to_pylist(), repeat(side)):
-                yield from entries
-
-
-def read_images(shards: Sequence[Shard], positions: Sequence[int]) -> Iterator[bytes]:
-    """The first encoded image of each row at some positions; rows without one are passed over."""
-    for _, batch, _ in _wanted_rows(shards, positions):
-        column = _RowShape.of(batch.schema).image
-        for cell in batch.column(column).to_pylist() if column else []:
-            first = _as_list(cell)[0]
-            if first and first["bytes"]:
-                yield first["bytes"]
-
-
-def _wanted_rows(
-    shards: Sequence[Shard], positions: Sequence[int]
-) -> Iterator[tuple[Shard, "pa.RecordBatch", Sequence[int]]]:
-    """A few rows at a time, each with its number in its shard; row groups without a wanted row stay unread."""
     import pyarrow.parquet as pq
 
     start = 0
@@ -117,8 +104,28 @@ def _wanted_rows(
                 for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group]):
                     numbers = _between(wanted, first, first + batch.num_rows)
                     if numbers:
-                        yield shard, batch.take([number - first for number in numbers]), numbers
+                        yield Rows(shard, numbers, batch.take([number - first for number in numbers]))
                     first += batch.num_rows
+
+
+def read_entries(rows: Iterable[Rows], side: int) -> Iterator[Row]:
+    """The entries of rows, in order, with pictures of at most ``side`` pixels a side."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for some in rows:
+            shape = _RowShape.of(some.batch.schema)
+            cells = some.batch.to_pylist()
+            for entries in pool.map(shape.entries, repeat(some.shard), some.numbers, cells, repeat(side)):
+                yield from entries
+
+
+def read_images(rows: Iterable[Rows]) -> Iterator[bytes]:
+    """The first encoded image of each row; rows without one are passed over."""
+    for some in rows:
+        column = _RowShape.of(some.batch.schema).image
+        for cell in some.batch.column(column).to_pylist() if column else []:
+            first = _as_list(cell)[0]
+            if first and first["bytes"]:
+                yield first["bytes"]
 
 
 def _row_groups(file: "pq.ParquetFile") -> Iterator[tuple[int, int]]:

@@ -14,7 +14,7 @@ from tasks_lib.calls import Arrival, Calls
 from tasks_lib.concurrency import ConcurrencyLimit
 from tasks_lib.errors import GenerationError, StopError
 from tasks_lib.event_loop import event_loop
-from tasks_lib.flights import GRACE_S, Flight, Flights
+from tasks_lib.flights import GRACE_S, Flight, Flights, look_at
 from tasks_lib.images import verify_image
 from tasks_lib.limits import Budget, Limits, RetryPolicy
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
@@ -108,6 +108,7 @@ class ImageGenerator:
         new = {key for key, _ in keyed if key not in self._flights}
         # Looked up after the keys are taken: whoever paid for one since is found, in flight or in the store.
         found = asyncio.ensure_future(self._look_up(new))
+        found.add_done_callback(look_at)
         flights = [self._flights.join(key, partial(self._answer, request, found)) for key, request in keyed]
         try:
             await asyncio.wait({flight.task for flight in flights})
@@ -149,20 +150,19 @@ class ImageGenerator:
     async def _ask_within_budget(self, request: ImageRequest, flight: Flight[Generation]) -> Generation:
         await self.budget.reserve()
         try:
-            generation = await self._calls.ask(request, flight, partial(self._keep, flight.key, request))
+            arrival, record = await self._calls.ask(request, flight, partial(self._keep, flight.key, request))
         except BaseException:
             self.budget.refund()
             raise
-        self.budget.settle(generation.record.cost_usd if generation.record else None)
-        return generation
-
-    def _keep(self, key: str, request: ImageRequest, arrival: Arrival) -> Generation:
-        """Verify an image and store it, in a thread, before anything else is done with it."""
-        record = self._record(key, request, arrival)
-        if self.store:
-            self.store.put(record, arrival.answer.data)
+        self.budget.settle(self._cost(arrival.answer))
         data = None if self.store else arrival.answer.data
         return Generation("ok", request, None, arrival.attempts, arrival.seconds, record, data)
+
+    def _keep(self, key: str, request: ImageRequest, arrival: Arrival) -> tuple[Arrival, Record]:
+        """Verify an image and store it, in a thread, before anything else is done with it."""
+        record = self._record(key, request, arrival)
+        # Another process may have been quicker with the same image; then its record is the one that stays.
+        return arrival, self.store.put(record, arrival.answer.data) if self.store else record
 
     def _record(self, key: str, request: ImageRequest, arrival: Arrival) -> Record:
         answer = arrival.answer

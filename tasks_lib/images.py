@@ -11,7 +11,7 @@ from typing import Any
 import fsspec
 from PIL import Image, UnidentifiedImageError
 
-from tasks_lib.errors import BadImageError, ImageCellError
+from tasks_lib.errors import BadImageError, GenerationError, ImageCellError
 
 __all__ = [
     "REFERENCE_PREFIX",
@@ -29,6 +29,9 @@ REFERENCE_PREFIX = "imageloom+"
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 64_000_000
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+JPEG_END = b"\xff\xd9"
+"""The marker EOI (ITU-T T.81, B.1.1.3); pixel data never holds these two bytes."""
 
 
 @dataclass(frozen=True)
@@ -141,34 +144,43 @@ def verify_image(data: bytes, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
         max_bytes: encoded size beyond which it is refused.
 
     Raises:
-        BadImageError: not an image, cut short, or out of bounds.
+        BadImageError: not an image, or cut short; another attempt may bring a whole one.
+        GenerationError: out of bounds, as another one would be.
     """
     if not data:
         raise BadImageError("the answer is empty where an image was expected.")
     if len(data) > max_bytes:
-        raise BadImageError(f"the answer has {len(data):,} bytes; at most {max_bytes:,} are taken.")
+        raise GenerationError(f"the image has {len(data):,} bytes; at most {max_bytes:,} are taken.")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            facts = ImageFacts(str(image.format), image.width, image.height)
+        # Only these: Pillow hands some of its other formats to programs outside.
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            facts = ImageFacts(_format(image), image.width, image.height)
             if facts.width * facts.height > max_pixels:
-                raise BadImageError(
+                raise GenerationError(
                     f"the image is {facts.width} x {facts.height} pixels; at most {max_pixels:,} in all are taken."
                 )
-            _check_complete(image)
+            _check_complete(image, data)
     except UnidentifiedImageError as error:
         raise BadImageError(f"the answer is not an image; it begins with {data[:60]!r}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadImageError(f"the image is too large to be opened: {error}") from error
+        raise GenerationError(f"the image is too large to be opened: {error}") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:
-        raise BadImageError(f"the image is incomplete or damaged: {error}") from error
+        raise BadImageError(f"the image of {len(data):,} bytes is incomplete or damaged: {error}") from error
     return facts
 
 
-def _check_complete(image: Image.Image) -> None:
+def _format(image: Image.Image) -> str:
+    # Several JPEGs in one file, as cameras write them: whoever reads it takes the first.
+    return "JPEG" if image.format == "MPO" else str(image.format)
+
+
+def _check_complete(image: Image.Image, data: bytes) -> None:
     if image.format == "PNG":
         image.verify()
         return
-    if image.format == "JPEG":
-        # verify() finds nothing in a JPEG; decoding at an eighth of the size reads all of it.
-        image.draft(None, (image.width // 8, image.height // 8))
+    if image.format in {"JPEG", "MPO"} and data.endswith(JPEG_END):
+        # The header was read up to the pixels. In these, decoding would find nothing but a missing end.
+        return
+    # Decoding at an eighth of the size reads all of a JPEG; other formats know no such thing.
+    image.draft(None, (image.width // 8, image.height // 8))
     image.load()

@@ -3,13 +3,16 @@
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
-__all__ = ["DIGITAL_SOURCE_TYPE", "mark_as_generated"]
+__all__ = ["DIGITAL_SOURCE_TYPE", "UNTRAINED_SOURCE_TYPE", "mark_as_generated"]
 
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC's term for media that a trained model made."""
+UNTRAINED_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicMedia"
+"""IPTC's term for media that a program made by itself, without training data."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _IPTC_EXTENSION = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
@@ -34,8 +37,20 @@ class _UntouchableError(Exception):
     """There is nothing to insert, or no safe place for it."""
 
 
-def mark_as_generated(data: bytes, model_name: str) -> bytes:
-    """Insert XMP that says a trained model made this image, and which.
+@dataclass(frozen=True)
+class _Maker:
+    """What made an image."""
+
+    name: str
+    trained: bool
+
+    @property
+    def source_type(self) -> str:
+        return DIGITAL_SOURCE_TYPE if self.trained else UNTRAINED_SOURCE_TYPE
+
+
+def mark_as_generated(data: bytes, model_name: str, trained: bool = True) -> bytes:
+    """Insert XMP that says a model made this image, and which.
 
     Pixel data and other metadata stay byte for byte. The result depends on nothing but the arguments, and
     marking twice is marking once. The bytes are returned as they came when they are not PNG, JPEG or WebP
@@ -45,26 +60,29 @@ def mark_as_generated(data: bytes, model_name: str) -> bytes:
     Args:
         data: an encoded image.
         model_name: becomes ``xmp:CreatorTool`` where the image does not have one.
+        trained: whether the model learned from data, or is a program that draws.
 
     Returns:
-        The encoded image with ``Iptc4xmpExt:DigitalSourceType`` set to ``DIGITAL_SOURCE_TYPE``.
+        The encoded image with ``Iptc4xmpExt:DigitalSourceType`` set to ``DIGITAL_SOURCE_TYPE`` or, for a
+        program that draws, to ``UNTRAINED_SOURCE_TYPE``.
 
     Sources: IPTC Photo Metadata Standard 2023.2; XMP specification part 3 (where a packet stands in each
     format); PNG (ISO/IEC 15948), JPEG (ITU-T T.81), the WebP container (RFC 9649) and C2PA 2.1, appendix A.
     """
+    maker = _Maker(model_name, trained)
     try:
         if data.startswith(_PNG_SIGNATURE):
-            return _mark_png(data, model_name)
+            return _mark_png(data, maker)
         if data.startswith(b"\xff\xd8\xff"):
-            return _mark_jpeg(data, model_name)
+            return _mark_jpeg(data, maker)
         if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-            return _mark_webp(data, model_name)
+            return _mark_webp(data, maker)
     except (_UntouchableError, struct.error, IndexError):
         pass
     return data
 
 
-def _mark_png(data: bytes, model_name: str) -> bytes:
+def _mark_png(data: bytes, maker: _Maker) -> bytes:
     chunks = _png_chunks(data)
     _respect_manifest([data[start:end] for kind, start, end in chunks if kind == b"caBX"])
     for kind, start, end in chunks:
@@ -73,11 +91,11 @@ def _mark_png(data: bytes, model_name: str) -> bytes:
             text = len(_PNG_XMP) + len(_PNG_PLAIN_TEXT)
             if body[len(_PNG_XMP) : text] != _PNG_PLAIN_TEXT:
                 raise _UntouchableError
-            return data[:start] + _png_xmp_chunk(_extended(body[text:], model_name)) + data[end:]
+            return data[:start] + _png_xmp_chunk(_extended(body[text:], maker)) + data[end:]
     at = next((start for kind, start, _ in chunks if kind == b"IDAT"), None)
     if at is None:
         raise _UntouchableError
-    return data[:at] + _png_xmp_chunk(_packet(model_name)) + data[at:]
+    return data[:at] + _png_xmp_chunk(_packet(maker)) + data[at:]
 
 
 def _png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
@@ -98,18 +116,18 @@ def _png_xmp_chunk(packet: bytes) -> bytes:
     return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
 
 
-def _mark_jpeg(data: bytes, model_name: str) -> bytes:
+def _mark_jpeg(data: bytes, maker: _Maker) -> bytes:
     segments = _jpeg_segments(data)
     _respect_manifest([data[start:end] for marker, start, end in segments if marker == _JPEG_APP11])
     at = 2
     for marker, start, end in segments:
         body = data[start + 4 : end]
         if marker == _JPEG_APP1 and body.startswith(_JPEG_XMP):
-            packet = _extended(body[len(_JPEG_XMP) :], model_name)
+            packet = _extended(body[len(_JPEG_XMP) :], maker)
             return data[:start] + _jpeg_xmp_segment(packet) + data[end:]
         if marker == _JPEG_APP0 or (marker == _JPEG_APP1 and body.startswith(_JPEG_EXIF)):
             at = end
-    return data[:at] + _jpeg_xmp_segment(_packet(model_name)) + data[at:]
+    return data[:at] + _jpeg_xmp_segment(_packet(maker)) + data[at:]
 
 
 def _jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
@@ -138,17 +156,17 @@ def _jpeg_xmp_segment(packet: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, _JPEG_APP1, len(body) + 2) + body
 
 
-def _mark_webp(data: bytes, model_name: str) -> bytes:
+def _mark_webp(data: bytes, maker: _Maker) -> bytes:
     riff_end = 8 + int(struct.unpack_from("<I", data, 4)[0])
     chunks = _webp_chunks(data, riff_end)
     _respect_manifest([body for kind, body in chunks if kind == b"C2PA"])
     kinds = [kind for kind, _ in chunks]
     if b"XMP " in kinds:
         at = kinds.index(b"XMP ")
-        chunks[at] = (b"XMP ", _extended(chunks[at][1], model_name))
+        chunks[at] = (b"XMP ", _extended(chunks[at][1], maker))
     else:
         at = max(number for number, kind in enumerate(kinds) if kind in _WEBP_BEFORE_XMP) + 1
-        chunks.insert(at, (b"XMP ", _packet(model_name)))
+        chunks.insert(at, (b"XMP ", _packet(maker)))
     if kinds[0] == b"VP8X":
         header = chunks.pop(0)[1]
         header = bytes([header[0] | _WEBP_XMP]) + header[1:]
@@ -198,24 +216,24 @@ def _respect_manifest(manifests: list[bytes]) -> None:
         raise _UntouchableError
 
 
-def _packet(model_name: str) -> bytes:
+def _packet(maker: _Maker) -> bytes:
     opening = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    description = _description(model_name, about="", with_tool=True)
+    description = _description(maker, about="", with_tool=True)
     closing = b'</rdf:RDF></x:xmpmeta>\n<?xpacket end="w"?>'
     return f'{opening}<rdf:RDF xmlns:rdf="{_RDF}">'.encode() + description + closing
 
 
-def _description(model_name: str, about: str, with_tool: bool) -> bytes:
-    name = quoteattr(_NOT_IN_XML.sub("", model_name))
+def _description(maker: _Maker, about: str, with_tool: bool) -> bytes:
+    name = quoteattr(_NOT_IN_XML.sub("", maker.name))
     tool = f' xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool={name}' if with_tool else ""
     text = (
         f'<rdf:Description xmlns:rdf="{_RDF}" rdf:about={quoteattr(about)} xmlns:Iptc4xmpExt="{_IPTC_EXTENSION}"'
-        f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"{tool}/>'
+        f' Iptc4xmpExt:DigitalSourceType="{maker.source_type}"{tool}/>'
     )
     return text.encode("ascii", "xmlcharrefreplace")
 
 
-def _extended(packet: bytes, model_name: str) -> bytes:
+def _extended(packet: bytes, maker: _Maker) -> bytes:
     """A provider's own XMP packet with one more description at its end."""
     end = b"</rdf:RDF>"
     if b"DigitalSourceType" in packet or b"<!DOCTYPE" in packet or packet.count(end) != 1:
@@ -224,7 +242,7 @@ def _extended(packet: bytes, model_name: str) -> bytes:
         first = _parsed(packet).find(f".//{{{_RDF}}}Description")
         # Every description of a packet speaks about the same thing.
         about = "" if first is None else first.get(f"{{{_RDF}}}about", "")
-        description = _description(model_name, about, with_tool=b"CreatorTool" not in packet)
+        description = _description(maker, about, with_tool=b"CreatorTool" not in packet)
         extended = packet.replace(end, description + end)
         marks = f".//{{{_RDF}}}Description[@{{{_IPTC_EXTENSION}}}DigitalSourceType]"
         marked = _parsed(extended).find(marks) is not None

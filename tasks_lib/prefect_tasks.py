@@ -6,7 +6,7 @@ A batch is one task run, not an image: a task run costs the server about 25 ms, 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Any, cast
 from uuid import UUID
 
@@ -19,18 +19,20 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import opaque
 
 from tasks_lib.batches import Batch, RowResult, process_batch
 from tasks_lib.build import Build
 from tasks_lib.checks import Checks
-from tasks_lib.errors import StoreError
+from tasks_lib.distiset import Distiset
+from tasks_lib.errors import ImageloomError, StopError, StoreError
 from tasks_lib.report import BuildReport, dollars
 from tasks_lib.tasks import ImageTask
 
-__all__ = ["BATCHES_IN_PLAY", "ProgressArtifact", "results_in_order", "run_image_task", "show_report"]
+__all__ = ["BATCHES_IN_PLAY", "ProgressArtifact", "final_state", "results_in_order", "run_image_task", "show_report"]
 
 BATCHES_IN_PLAY = 8
 """Batches submitted and not yet consumed: with 128 rows each, 16 times 64 calls in flight."""
@@ -63,28 +65,63 @@ def run_image_task(image_task: ImageTask, batch: Batch, checks: Checks, label: s
         label: the name of the task run.
 
     Raises:
-        StopError: the run cannot go on.
+        StopError: the run cannot go on; the task run fails with its one sentence.
     """
-    return process_batch(image_task, batch, checks)
+    try:
+        return process_batch(image_task, batch, checks)
+    except StopError as error:
+        return cast(list[RowResult], _failed(error))
 
 
-async def results_in_order(build: Build) -> AsyncIterator[list[RowResult]]:
-    """Send the batches of a build through the flow's task runner and give their results in order."""
+async def final_state(building: Awaitable[Distiset]) -> State[Distiset]:
+    """The state in which a flow ends, with a message for people.
+
+    A message of ours is enough to act on; any other exception passes, and Prefect logs its traceback.
+    """
+    try:
+        distiset = await building
+    except ImageloomError as error:
+        return cast(State[Distiset], _failed(error))
+    return Completed(message=distiset.report.headline if distiset.report else None, data=distiset)
+
+
+def _failed(error: ImageloomError) -> State[Any]:
+    return Failed(message=str(error), data=error)
+
+
+async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
+    """Send the batches of a build through the flow's task runner and give their results in order.
+
+    Close it (:func:`contextlib.aclosing`): when a batch fails or the flow is cancelled, the batches in play ask
+    nothing more and are waited for.
+
+    Raises:
+        Exception: of the first batch, in order, that failed.
+    """
     pending: deque[PrefectFuture[list[RowResult]]] = deque()
-    for batch in build.batches():
-        pending.append(
-            run_image_task.submit(
-                # Unless opaque, Prefect walks every row looking for futures.
-                cast(ImageTask, opaque(build.task)),
-                cast(Batch, opaque(batch)),
-                build.recipe.checks,
-                batch.label,
-            )
-        )
-        if len(pending) == BATCHES_IN_PLAY:
-            yield await asyncio.to_thread(pending.popleft().result)
-    while pending:
-        yield await asyncio.to_thread(pending.popleft().result)
+    try:
+        for batch in build.batches():
+            pending.append(_submit(build, batch))
+            if len(pending) == BATCHES_IN_PLAY:
+                yield await asyncio.to_thread(pending[0].result)
+                pending.popleft()
+        while pending:
+            yield await asyncio.to_thread(pending[0].result)
+            pending.popleft()
+    finally:
+        if pending:
+            await _stop(build, pending)
+
+
+def _submit(build: Build, batch: Batch) -> PrefectFuture[list[RowResult]]:
+    # Unless opaque, Prefect walks every row looking for futures.
+    task, rows = cast(ImageTask, opaque(build.task)), cast(Batch, opaque(batch))
+    return run_image_task.submit(task, rows, build.recipe.checks, batch.label)
+
+
+async def _stop(build: Build, pending: Sequence[PrefectFuture[list[RowResult]]]) -> None:
+    build.task.llm.generator.stop("another batch failed, or the run was cancelled")
+    await asyncio.to_thread(wait, list(pending))
 
 
 class ProgressArtifact:

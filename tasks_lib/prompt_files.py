@@ -97,8 +97,8 @@ def _read_csv(path: Path, prompt_column: str) -> "pyarrow.Table":
     quoted = not is_tsv or b'"' not in _QUOTED_TSV_FIELD.sub(b"", data)
     return csv.read_csv(
         pyarrow.BufferReader(data),
-        # In one block, since a column's type is inferred from the first block only; in one thread, since only
-        # then an error names the row.
+        # In one block, since a row (of base64, say) must fit into one; in one thread, since only then an error
+        # names the row.
         read_options=csv.ReadOptions(use_threads=False, block_size=min(max(len(data), 1), _LARGEST_CSV_BLOCK)),
         parse_options=csv.ParseOptions(
             delimiter="\t" if is_tsv else ",", quote_char='"' if quoted else False, newlines_in_values=quoted

@@ -54,7 +54,7 @@ class Recipe(Settings):
     checks: Checks = Field(default_factory=Checks)
     """What an image must pass to be in the default config."""
     limits: Limits = Field(default_factory=Limits)
-    """What one run may use."""
+    """Caps on calls in flight, images, dollars and failures."""
     store: str = DEFAULT_STORE
     """Folder or fsspec URL where paid images are kept, shared by recipes."""
     output: Output

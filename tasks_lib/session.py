@@ -14,14 +14,20 @@ __all__ = ["GenerationSession", "generation_column", "request_key"]
 
 def request_key(formatted_input: Any, options: Mapping[str, Any]) -> str:
     """What makes two requests equal but for their number: 32 hexadecimal digits."""
-    return sha256(canonical_json([_readable(formatted_input), dict(options)]))[:32]
+    prompt, images, sent = _parts(formatted_input, options)
+    return _key(prompt, images, sent)
 
 
-def _readable(formatted_input: Any) -> Any:
-    if isinstance(formatted_input, Mapping):
-        images = [sha256(image) for image in formatted_input.get("images", ())]
-        return {**formatted_input, "images": images}
-    return formatted_input
+def _key(prompt: str, images: tuple[bytes, ...], options: Mapping[str, Any]) -> str:
+    return sha256(canonical_json([prompt, [sha256(image) for image in images], dict(options)]))[:32]
+
+
+def _parts(formatted_input: Any, options: Mapping[str, Any]) -> tuple[str, tuple[bytes, ...], dict[str, Any]]:
+    """Prompt, source images and options of an input, whose own options win."""
+    if not isinstance(formatted_input, Mapping):
+        return str(formatted_input), (), dict(options)
+    own = {name: value for name, value in formatted_input.items() if name not in {"prompt", "images"}}
+    return str(formatted_input.get("prompt")), tuple(formatted_input.get("images") or ()), {**options, **own}
 
 
 def generation_column(record: Record | None) -> dict[str, Any] | None:
@@ -82,8 +88,8 @@ class GenerationSession:
         """Generate images for formatted inputs.
 
         Args:
-            inputs: prompts, or request mappings with ``prompt`` and what else the model takes. An input that
-                is ``None`` or blank is not asked; its outputs say so.
+            inputs: prompts, or request mappings with ``prompt``, perhaps ``images``, and options of their own. An
+                input that is ``None`` or blank is not asked; its outputs say so.
             num_generations: images for each input.
             options: sent with each request; the model's own are used where none are given.
 
@@ -106,20 +112,12 @@ class GenerationSession:
         ]
 
     def _request(self, formatted_input: Any, options: Mapping[str, Any]) -> ImageRequest:
-        key = request_key(formatted_input, options)
+        prompt, images, sent = _parts(formatted_input, options)
+        key = _key(prompt, images, sent)
         number = self._numbers[key]
         self._numbers[key] += 1
-        given: Mapping[str, Any] = (
-            formatted_input if isinstance(formatted_input, Mapping) else {"prompt": str(formatted_input)}
-        )
-        sent = {name: value for name, value in options.items() if name != "seed"}
-        return ImageRequest(
-            prompt=str(given["prompt"]),
-            options=sent,
-            seed=self._seed(key, number, options.get("seed")),
-            number=number,
-            images=tuple(given.get("images", ())),
-        )
+        seed = self._seed(key, number, sent.pop("seed", None))
+        return ImageRequest(prompt=prompt, options=sent, seed=seed, number=number, images=images)
 
     def _seed(self, key: str, number: int, fixed: int | None) -> int | None:
         if not self.generator.model.takes_seed:

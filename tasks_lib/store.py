@@ -1,7 +1,9 @@
 """Every image ever paid for, by fingerprint: two plain objects each, on any fsspec location."""
 
 import os
+import random
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,14 +17,9 @@ __all__ = ["DEFAULT_STORE", "ImageStore", "StoreStats"]
 
 DEFAULT_STORE = "./.imageloom/store"
 
-READ_AT_ONCE = 32
-"""Images in memory at once while generations are looked up."""
-
-CHECK_SIZE = 64 * 1024
-"""Bytes written to find out whether there is room; an empty file fits on a full disk."""
-
-MOST_WRITES = 3
-"""Of one image, until what is read back is whole."""
+READ_AT_ONCE = 32  # images in memory while generations are looked up
+CHECK_SIZE = 64 * 1024  # bytes; an empty file would fit on a full disk
+MOST_WRITES = 8  # of one image, until what is read back is whole
 
 
 @dataclass(frozen=True)
@@ -107,22 +104,22 @@ class ImageStore:
         Raises:
             StoreError: it could not be written; the message says where and why.
         """
-        text = record.to_json().encode()
-        # Two writers may each have replaced one half of the other's. Whoever wrote last reads after all
-        # writing is done, so the loop never leaves halves behind.
-        kept = self.get(record.fingerprint)
-        for _ in range(MOST_WRITES):
+        for attempt in range(MOST_WRITES):
+            # Another writer may have replaced one half. Whoever writes last reads after all writing is done,
+            # so halves never stay; pauses of different lengths keep writers from chasing each other.
+            time.sleep(random.uniform(0, 0.01 * attempt**2))
+            kept = self.get(record.fingerprint) or self._write(record, data)
             if kept:
-                break
-            self._objects.write(image_path(record.file_name), data)
-            self._objects.write(record_path(record.fingerprint), text)
-            kept = self.get(record.fingerprint)
-        if kept:
-            return kept
+                return kept
         raise StoreError(
             f"{record.file_name} was written to the store at {self.location} {MOST_WRITES} times, and each time "
             "something else was read back. See what is wrong with: imageloom store verify."
         )
+
+    def _write(self, record: Record, data: bytes) -> Record | None:
+        self._objects.write(image_path(record.file_name), data)
+        self._objects.write(record_path(record.fingerprint), record.to_json().encode())
+        return self.get(record.fingerprint)
 
     def put_file(self, data: bytes, extension: str) -> str:
         """Keep bytes that a task made itself, under their own digest; gives their reference."""
@@ -146,10 +143,9 @@ class ImageStore:
     def records(self) -> Iterator[Record]:
         """Every readable record, by fingerprint, without looking at its image."""
         keys = [key_of(name) for name in self._objects.names() if is_record(name)]
-        for part in _parts(keys):
-            for parsed in self._parsed(part):
-                if isinstance(parsed, Record):
-                    yield parsed
+        for start in range(0, len(keys), READ_AT_ONCE):
+            parsed = self._parsed(keys[start : start + READ_AT_ONCE])
+            yield from (each for each in parsed if isinstance(each, Record))
 
     def stats(self) -> StoreStats:
         """Count what is there."""
@@ -169,9 +165,8 @@ class ImageStore:
                 sound |= {record_path(key), image_path(found.file_name)}
             elif found:
                 faults[found.path] = found.reason
-        for name in names:
-            if name not in sound and name not in faults:
-                faults[name] = self._fault_of_other(name)
+        others = [name for name in names if name not in sound and name not in faults]
+        faults |= {name: self._fault_of_other(name) for name in others}
         return {name: fault for name, fault in sorted(faults.items()) if fault}
 
     def prune(self, keep: Iterable[str], *, dry_run: bool = True) -> list[str]:
@@ -205,7 +200,8 @@ class ImageStore:
 
     def _examine(self, keys: Sequence[str]) -> Iterator[tuple[str, Record | _Fault | None]]:
         """Each generation's record if it is whole, what is wrong with it, or ``None`` if it is not there."""
-        for part in _parts(keys):
+        for start in range(0, len(keys), READ_AT_ONCE):
+            part = keys[start : start + READ_AT_ONCE]
             parsed = self._parsed(part)
             images = iter(self.read([each.file_name for each in parsed if isinstance(each, Record)]))
             for key, found in zip(part, parsed, strict=True):
@@ -229,10 +225,6 @@ class ImageStore:
         ((_, found),) = self._examine([key_of(name)])
         named = isinstance(found, Record) and image_path(found.file_name) == name
         return None if named else "an image without a readable record"
-
-
-def _parts(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start : start + READ_AT_ONCE] for start in range(0, len(keys), READ_AT_ONCE))
 
 
 def _parse(text: bytes, key: str) -> Record | _Fault:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-__all__ = ["drawing", "row", "write_shard"]
+__all__ = ["GENERATION", "IMAGE", "drawing", "row", "write_folder", "write_shard"]
 
 Row = dict[str, Any]
 
@@ -93,3 +93,19 @@ def write_shard(path: Path, rows: Sequence[Mapping[str, Any]], **types: pa.DataT
     columns = {name: pa.array([each.get(name) for each in rows], kind) for name, kind in known.items()}
     pq.write_table(pa.table(columns), path, row_group_size=100, compression="none")
     return path
+
+
+def write_folder(folder: Path) -> Path:
+    """20 train rows in two shards, 4 test rows, 1 rejected, 1 refused and 1 failed."""
+    write_shard(folder / "data/train-00000-of-00002.parquet", [row(number) for number in range(12)])
+    write_shard(folder / "data/train-00001-of-00002.parquet", [row(number) for number in range(12, 20)])
+    write_shard(folder / "data/test-00000-of-00001.parquet", [row(number) for number in range(20, 24)])
+    rejected = row(24, status="rejected", error="near duplicate of row 3, generation 0.")
+    write_shard(folder / "rejected/train-00000-of-00001.parquet", [rejected])
+    nothing = {"image": None, "generation": None}
+    failed = [
+        row(25, status="refused", error="moderation said no", **nothing),
+        row(26, status="failed", error="three timeouts of 30 s", **nothing),
+    ]
+    write_shard(folder / "failed/train-00000-of-00001.parquet", failed)
+    return folder

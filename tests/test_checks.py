@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from pydantic import ValidationError
@@ -72,6 +72,7 @@ def test_everything_is_off_by_default() -> None:
     assert (found.reason, found.signature) == (None, None)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.integers(2, 253)] * 3), st.sampled_from(["PNG", "WEBP"]), st.integers(0, 2**32 - 1))
 def test_one_colour_is_blank(colour: tuple[int, int, int], image_format: str, seed: int) -> None:
     """Pixels within two levels of a colour are blank, and the reason names the colour."""
@@ -124,6 +125,7 @@ def test_transparency_decides_what_is_blank() -> None:
     assert inspect(encode(logo), BLANK).reason is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 200))
 def test_the_shorter_side_decides(width: int, height: int, least: int) -> None:
     """An image passes if both sides have enough pixels; if not, the reason names its size and the bound."""
@@ -199,6 +201,7 @@ def test_what_transparency_shows_is_compared() -> None:
         assert not are_alike(logos[0], logos[1])
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60)), max_size=400), st.integers(0, 32))
 def test_the_index_is_what_comparing_one_by_one_gives(entries: list[tuple[int, int]], distance: int) -> None:
     """The earliest image that looks alike is named; it stays, and the later one is forgotten."""
@@ -223,9 +226,9 @@ def test_the_index_keeps_what_it_was_given_beyond_its_first_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"min_side": 0}, {"near_duplicates": {"distance": 33}}, {"near_duplicates": {"distance": -1}}]
+    "values", [{"min_side": 0}, {"near_duplicates": {"distance": 33}}, {"near_duplicates": {"distance": -1}}]
 )
-def test_settings_have_bounds(settings: dict[str, Any]) -> None:
+def test_settings_have_bounds(values: dict[str, Any]) -> None:
     """Settings that make no sense are refused with the recipe."""
     with pytest.raises(ValidationError):
-        Checks(**settings)
+        Checks(**values)

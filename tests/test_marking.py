@@ -11,11 +11,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks_lib.marking import DIGITAL_SOURCE_TYPE, mark_as_generated
+from tasks_lib.marking import DIGITAL_SOURCE_TYPE, UNTRAINED_SOURCE_TYPE, mark_as_generated
 
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
@@ -98,6 +98,7 @@ def with_manifest(name: str, payload: bytes) -> tuple[bytes, str, bytes]:
     return data[:4] + struct.pack("<I", len(data) - 8 + len(chunk)) + data[8:] + chunk, "C2PA", chunk
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_pixels_and_compressed_data_stay(data: st.DataObject) -> None:
     """Whatever the format, mode and size, the pixels and every part but the new XMP stay byte for byte."""
@@ -115,6 +116,7 @@ def test_pixels_and_compressed_data_stay(data: st.DataObject) -> None:
     assert {kind for kind, _ in added} <= {"iTXt", "E1", "XMP ", "VP8X"}
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMATS)), st.text(), st.text())
 def test_marking_twice_is_marking_once(name: str, model: str, other: str) -> None:
     """A marked image is left alone, and the same call gives the same bytes."""
@@ -123,6 +125,7 @@ def test_marking_twice_is_marking_once(name: str, model: str, other: str) -> Non
     assert mark_as_generated(marked, other) == marked
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMATS)), st.integers(1, 2000))
 def test_cut_files_come_back_as_they_are(name: str, missing: int) -> None:
     """A file that ends too early is returned as it came."""
@@ -130,6 +133,7 @@ def test_cut_files_come_back_as_they_are(name: str, missing: int) -> None:
     assert mark_as_generated(cut, "model") == cut
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMATS)), st.integers(0, 120), st.binary(max_size=8))
 def test_damaged_files_never_raise(name: str, at: int, damage: bytes) -> None:
     """Damage in the header never raises."""
@@ -251,3 +255,10 @@ def test_exiftool_reads_the_mark(name: str, tmp_path: Path) -> None:
         assert facts["DigitalSourceType"] == DIGITAL_SOURCE_TYPE
         assert facts["CreatorTool"] == model
         assert facts["Validate"] == "OK", facts.get("Warning")
+
+
+def test_a_program_that_draws_does_not_pass_for_a_trained_model() -> None:
+    """An image of an untrained model is marked as algorithmic, not as made by a trained one."""
+    marked = mark_as_generated(encode("png"), "painter", trained=False)
+    assert UNTRAINED_SOURCE_TYPE.encode() in marked
+    assert DIGITAL_SOURCE_TYPE.encode() not in marked

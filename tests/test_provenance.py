@@ -61,7 +61,9 @@ def test_model_and_request_are_told_apart(values: dict[str, Any]) -> None:
     assert (fingerprint(values, {}) != fingerprint({}, values)) == bool(values)
 
 
-@given(st.dictionaries(st.integers() | TEXTS, VALUES, max_size=5).filter(lambda each: len(each) == len(from_file(each))))
+@given(
+    st.dictionaries(st.integers() | TEXTS, VALUES, max_size=5).filter(lambda each: len(each) == len(from_file(each)))
+)
 def test_canonical_json_survives_a_file(value: dict[Any, Any]) -> None:
     """A value read back from JSON has the spelling that it had before, even with numbers as keys."""
     assert canonical_json(from_file(value)) == canonical_json(value)

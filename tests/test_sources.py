@@ -14,7 +14,7 @@ import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import ValidationError
@@ -76,6 +76,7 @@ WRITERS: dict[str, tuple[str, Callable[[list[str]], str | bytes]]] = {
 }
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(WRITERS)), st.lists(TEXTS, min_size=1))
 def test_any_text_survives_a_file(kind: str, prompts: list[str]) -> None:
     """Whatever the prompts hold, a file gives them back in order, with the columns beside them."""
@@ -85,6 +86,7 @@ def test_any_text_survives_a_file(kind: str, prompts: list[str]) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(LINES, min_size=1), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_a_text_file_has_one_prompt_a_line(prompts: list[str], newline: str, with_mark: bool) -> None:
     """Lines are prompts whatever the line end; blank lines and a byte order mark are no part of them."""
@@ -92,6 +94,7 @@ def test_a_text_file_has_one_prompt_a_line(prompts: list[str], newline: str, wit
     assert [row["prompt"] for row in rows_of_file("prompts.txt", text)] == prompts
 
 
+@settings(deadline=None)
 @given(st.lists(LINES.filter(lambda text: "\t" not in text), min_size=1).map(lambda texts: ['a "b" c', *texts]))
 def test_a_tsv_without_quoting_keeps_its_quotes(prompts: list[str]) -> None:
     """Once a quote stands where no quoting puts one, every quote of a TSV belongs to its text."""
@@ -123,6 +126,12 @@ def test_types_are_inferred_from_the_whole_file() -> None:
     """A word far behind many numbers makes a column text instead of an error."""
     numbers = "".join(f"prompt,{number}\n" for number in range(150_000))
     assert rows_of_file("prompts.csv", f"prompt,n\n{numbers}prompt,word\n")[-1] == {"prompt": "prompt", "n": "word"}
+
+
+def test_a_row_may_be_megabytes_long() -> None:
+    """A cell of base64 longer than the reader's usual block is read like any other."""
+    cell = "A" * 3_000_000
+    assert rows_of_file("a.csv", f"prompt,image\na,x\nb,{cell}\n")[1] == {"prompt": "b", "image": cell}
 
 
 def test_null_prompts_keep_their_rows() -> None:
@@ -274,6 +283,7 @@ def template_of(values: dict[str, list[int]], limit: int | None = None) -> Templ
     return TemplatePrompts(template=f"{{{{all}}}}: {braces}", values={**values}, limit=limit)
 
 
+@settings(deadline=None)
 @given(VALUES)
 def test_a_grid_is_the_product_in_order(values: dict[str, list[int]]) -> None:
     """Without a limit every combination comes once, the last placeholder changing fastest."""
@@ -283,6 +293,7 @@ def test_a_grid_is_the_product_in_order(values: dict[str, list[int]]) -> None:
     assert [row["prompt"] for row in rows] == ["{all}: " + "".join(f"{n}, " for n in row.values()) for row in expected]
 
 
+@settings(deadline=None)
 @given(VALUES, st.integers(1, 300), st.integers(0, 2**40))
 def test_a_sample_is_distinct_and_repeatable(values: dict[str, list[int]], limit: int, seed: int) -> None:
     """A sample has no combination twice, is the same for the same seed, and a larger one begins with it."""

@@ -100,7 +100,7 @@ def killed_writer(folder: Path, start: int, lines: int) -> list[str]:
 def test_killed_writers(tmp_path: Path) -> None:
     """However often a writer is killed, what it said it kept is whole, and nothing half is taken for whole."""
     chance = random.Random(7)
-    told = [key for n in range(10) for key in killed_writer(tmp_path, n * 10**6, chance.randint(1, 20))]
+    told = [key for n in range(8) for key in killed_writer(tmp_path, n * 10**6, chance.randint(1, 20))]
     store = ImageStore(tmp_path)
     found = {record.fingerprint: record for record in store.records()}
     assert store.get_many(found) == found
@@ -179,18 +179,21 @@ def test_unreadable_is_not_unknown(tmp_path: Path) -> None:
     path = Path(store.url(f"{record.fingerprint}.json"))
     path.unlink()
     path.symlink_to(path)  # an error for every user; permission bits mean nothing to root
-    with pytest.raises(StoreError, match="cannot be read: .*symbolic links"):
+    with pytest.raises(StoreError, match=r"cannot be read: .*symbolic links"):
         store.get(record.fingerprint)
 
 
 class Forbidding(BaseHTTPRequestHandler):
     """An S3 server that knows us but lets us do nothing."""
 
+    protocol_version = "HTTP/1.1"  # clients wait for 100 Continue before they send a body
+
     def answer(self) -> None:
         body = b"<Error><Code>AccessDenied</Code><Message>no permission for this</Message></Error>"
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.send_response(403)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -202,11 +205,13 @@ class Forbidding(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def s3_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def s3_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keys for S3, and no patience."""
-    pytest.importorskip("s3fs", reason="the store on S3 is not tested: install the dev dependency s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="the store on S3 is not tested: install the dev dependency s3fs")
     for name, value in {"ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test", "MAX_ATTEMPTS": "1"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
+    yield
+    s3fs.S3FileSystem.clear_instance_cache()  # they have the endpoint that they were made with
 
 
 def check_every_way_fails(store: ImageStore) -> None:

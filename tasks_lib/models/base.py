@@ -61,6 +61,8 @@ class ImageGenerationModel(Settings, ABC):
     """Part of the identity: raise it when the same settings start to give other pixels."""
     takes_seed: ClassVar[bool] = True
     """Whether equal requests with equal seeds give equal images."""
+    trained: ClassVar[bool] = True
+    """Whether it learned from data; a program that draws did not, and its images are marked accordingly."""
     policy_fields: ClassVar[frozenset[str]] = frozenset({"price_per_image_usd", "timeout_s"})
     """Fields that do not change the pixels, and so stay out of the identity."""
 

@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,36 +16,46 @@ from tasks_lib.errors import (
     TransientError,
 )
 
-__all__ = ["error_of_answer", "redact_url", "retry_after_s"]
+__all__ = ["error_of_answer", "is_refusal", "redact", "redact_url", "retry_after_s"]
 
 MODERATION = re.compile(
-    r"moderat|content.?polic|safety|nsfw|not.safe.for.work|flagged|sensitive.content|inappropriate|prohibited",
-    re.IGNORECASE,
+    r"""
+    moderated | moderation[ _-]?(blocked|system|filter|polic) | (content|by|failed)[ _-]?moderation  # BFL, OpenAI, HF
+    | content[ _-]?(management[ _-]?)?(policy|filter)  # fal, Azure
+    | nsfw | not[ ]safe[ ]for[ ]work  # Replicate, Together
+    | safety[ _-]?(system|filter|violation|polic)  # OpenAI, Google
+    | flagged[ ](as|by|for)
+    | (sensitive|inappropriate|prohibited|disallowed|unsafe)[ _-](content|material|words?|prompt)
+    | violat\w+[ ](of[ ])?(our|the|usage|content|terms)
+    | responsible[ _]?ai
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
-"""Words by which providers say that a prompt or its image was refused; each has a test."""
+"""How providers say that a prompt or its image was refused; not how they name an option such as safety_tolerance."""
 
+MAY_REFUSE = frozenset({200, 400, 403, 422, 451})
 STOPPING = {
     401: "the key was rejected; check the token in the environment",
     402: "the account has no credit left; add credit, then build again",
     403: "the account may not use this model; ask for access or name another model",
     404: "there is no such model or endpoint; check model_id, provider or base_url",
 }
+THROTTLING = frozenset({429, 503})
 TRANSIENT = frozenset({408, 409, 425})
+BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait by ``Retry-After``, given as seconds or as a date (RFC 9110, section 10.2.3)."""
     value = headers.get("retry-after", "").strip()
-    if not value:
-        return None
+    # Fractions are not in the standard, but endpoints send them.
+    if re.fullmatch(r"\d{1,9}(\.\d*)?", value):
+        return float(value)
     try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        date = parsedate_to_datetime(value)
     except ValueError:
         return None
+    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
 
 
 def redact_url(url: str) -> str:
@@ -54,23 +65,35 @@ def redact_url(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
+def redact(text: str, secrets: Iterable[str | None]) -> str:
+    """A text without these secrets, and without what stands behind the word Bearer."""
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]") if secret else text
+    return BEARER.sub(r"\1[redacted]", text)
+
+
+def is_refusal(status: int, text: str) -> bool:
+    """Whether an answer without an image says that moderation refused the prompt or the image."""
+    return status in MAY_REFUSE and MODERATION.search(text) is not None
+
+
 def error_of_answer(status: int, headers: Mapping[str, str], body: str, where: str) -> ImageloomError:
     """The error that a failed answer stands for.
 
     Args:
         status: the HTTP status, 400 or above.
         headers: the answer's headers, with lower-case names or case-insensitive.
-        body: its text; the first 300 characters go into the message.
+        body: its text, without secrets; the first 300 characters go into the message.
         where: the model and place, fit for a message.
     """
     said = " ".join(body.split())[:300] or "nothing"
     message = f"{where} answered {status}: {said}"
-    if status in {400, 403, 422, 451} and MODERATION.search(body):
+    if is_refusal(status, body):
         return RefusedError(message)
     if status in STOPPING:
         return StopError(f"{message}. The run stops: {STOPPING[status]}.")
     wait = retry_after_s(headers)
-    if status == 429 or (status == 503 and wait is not None):
+    if status in THROTTLING:
         return ThrottledError(message, wait)
     if status in TRANSIENT or status >= 500:
         return TransientError(message, wait)

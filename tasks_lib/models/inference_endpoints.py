@@ -1,26 +1,31 @@
 """Image generation through Hugging Face: providers by model, dedicated endpoints by name, any endpoint by URL."""
 
 import asyncio
+import base64
 import os
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import get_token
 from huggingface_hub.inference._common import RequestParameters
 from huggingface_hub.inference._providers import PROVIDERS, get_provider_helper
 from huggingface_hub.inference._providers._common import TaskProviderHelper
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_validator, model_validator
 
 from tasks_lib.errors import (
     BadImageError,
     GenerationError,
     MissingSecretError,
     RecipeError,
+    RefusedError,
     TransientError,
 )
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.models.http_answers import error_of_answer, redact_url
+from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact, redact_url
+from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.settings import Settings
 
 __all__ = ["InferenceEndpointsImageGeneration", "TextToImageOptions"]
@@ -56,6 +61,8 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     ``hf auth login`` keeps; it is never part of a recipe.
     """
 
+    # A typing error elsewhere must not print the password in base_url.
+    model_config = ConfigDict(hide_input_in_errors=True)
     policy_fields: ClassVar[frozenset[str]] = ImageGenerationModel.policy_fields | {
         "token_env",
         "bill_to",
@@ -72,7 +79,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     endpoint_namespace: str | None = None
     """The user or organisation that owns endpoint_name."""
     base_url: str | None = None
-    """An endpoint by URL that speaks the text-to-image protocol of Hugging Face."""
+    """An endpoint by URL that speaks the text-to-image protocol of Hugging Face; shown without user and password."""
     bill_to: str | None = None
     """The organisation that pays for calls through the Hub."""
     token_env: str = "HF_TOKEN"
@@ -81,8 +88,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     """What stands in the model_name column instead of the id, name or URL."""
 
     _url: str | None = PrivateAttr(None)
-    _client: httpx2.AsyncClient | None = PrivateAttr(None)
-    _client_loop: asyncio.AbstractEventLoop | None = PrivateAttr(None)
+    _http: HttpPoster | None = PrivateAttr(None)
 
     @field_validator("generation_kwargs")
     @classmethod
@@ -97,6 +103,13 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             raise ValueError(f"'{provider}' serves no text to image; choose one of {', '.join(able)}")
         return provider
 
+    @field_validator("base_url")
+    @classmethod
+    def _check_base_url(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError(f"{redact_url(url)!r} does not begin with http:// or https://")
+        return url
+
     @model_validator(mode="after")
     def _check_one_place(self) -> "InferenceEndpointsImageGeneration":
         given = [name for name in ("model_id", "endpoint_name", "base_url") if getattr(self, name)]
@@ -104,21 +117,21 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             raise ValueError(f"name exactly one of model_id, endpoint_name and base_url; found {given or 'none'}")
         return self
 
+    @field_serializer("base_url")
+    def _shown_url(self, url: str | None) -> str | None:
+        return redact_url(url) if url else url
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, self._shown_url(value) if name == "base_url" else value
+
     @property
     def model_name(self) -> str:
         """The display name, model, endpoint or URL."""
-        place = self.model_id or self.endpoint_name or redact_url(self.base_url or "")
-        return self.model_display_name or place
-
-    def identity(self) -> dict[str, Any]:
-        """See the base; a URL counts without its credentials."""
-        identity = super().identity()
-        if self.base_url:
-            identity["settings"]["base_url"] = redact_url(self.base_url)
-        return identity
+        return self.model_display_name or self.model_id or self.endpoint_name or redact_url(self.base_url or "")
 
     def load(self) -> None:
-        """Check the token and find the endpoint's URL.
+        """Check the token, find the endpoint's URL, and look up how the provider is asked.
 
         Raises:
             MissingSecretError: no token, or the variable that ``token_env`` names is not set.
@@ -131,39 +144,64 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
                 f"Set it: export {self.token_env}=..."
             )
         self._url = self._endpoint_url()
+        try:
+            # What the Hub says of the model is remembered, so that no call waits for it.
+            self._prepare(ImageRequest(prompt=self.model_name))
+        except (ValueError, OSError, httpx2.RequestError) as error:
+            raise RecipeError(
+                f"{self.model_name} cannot be asked through the provider '{self.provider}': "
+                f"{redact(str(error), self._secrets())}"
+            ) from error
 
     async def aclose(self) -> None:
         """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.aclose()
+        if self._http is not None:
+            await self._http.aclose()
 
     async def agenerate(self, request: ImageRequest) -> ImageAnswer:
         """Post one request; see the base for what is raised."""
         helper, parameters = self._prepare(request)
-        body = await self._post(parameters)
+        self._http = self._http or HttpPoster(MAX_BYTES)
+        answer = await self._http.post(parameters.url, dict(parameters.headers), parameters.json, parameters.data)
+        if answer.status >= 400:
+            text = redact(answer.body.decode("utf-8", "replace"), self._secrets())
+            raise error_of_answer(answer.status, answer.headers, text, self.model_name)
+        self._check_body(answer.body)
         if helper.provider == "hf-inference":
-            return ImageAnswer(body)
-        # Other providers answer JSON, some with a URL that their helper downloads, blocking.
-        try:
-            return ImageAnswer(await asyncio.to_thread(helper.get_response, body, parameters))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            raise BadImageError(f"{self.model_name} ({helper.provider}) gave no image: {error!r}") from error
+            return ImageAnswer(answer.body)
+        return ImageAnswer(await self._image_in(helper, parameters, answer.body))
 
     def explain(self, error: Exception) -> GenerationError | None:
-        """See the base: what this client raises for a lost connection or a timeout."""
-        if isinstance(error, (httpx2.TransportError, httpx2.StreamError)):
-            return TransientError(f"{self.model_name}: {type(error).__name__} {error}".rstrip())
+        """See the base: what this client raises for a lost connection or a broken answer."""
+        if isinstance(error, (httpx2.RequestError, httpx2.StreamError, OSError)):
+            said = redact(f"{type(error).__name__} {error}".rstrip(), self._secrets())
+            return TransientError(f"{self.model_name}: {said}")
         return super().explain(error)
 
-    def __getstate__(self) -> dict[Any, Any]:
-        """Pickled, it travels without its connections."""
-        state = super().__getstate__()
-        private = state["__pydantic_private__"] or {}
-        return {**state, "__pydantic_private__": {**private, "_client": None, "_client_loop": None}}
+    def _check_body(self, body: bytes) -> None:
+        """No image begins like a text, and none holds a secret: whoever echoes a header must not get it stored."""
+        if body[:1] in b"{<[" and is_refusal(200, text := body[:4000].decode("utf-8", "replace")):
+            raise RefusedError(f"{self.model_name} answered 200: {redact(text, self._secrets())[:300]}")
+        if any(secret.encode() in body for secret in self._secrets()):
+            raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the token.")
+
+    async def _image_in(self, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes) -> bytes:
+        """The image that a provider's JSON holds or links to; its helper downloads it, blocking."""
+        try:
+            return bytes(await asyncio.to_thread(helper.get_response, body, parameters))
+        except (ValueError, KeyError, IndexError, TypeError) as error:
+            said = redact(body[:300].decode("utf-8", "replace"), self._secrets())
+            raise BadImageError(f"{self.model_name} ({helper.provider}) gave no image: {said}") from error
+
+    def _secrets(self) -> list[str]:
+        """What must not be in any text: the token, the password of base_url, and both as they are sent."""
+        user = urlsplit(self.base_url or "").netloc.rpartition("@")[0]
+        basic = base64.b64encode(user.encode()).decode()
+        return [secret for secret in (self._token(), user, user.partition(":")[2], basic) if secret]
 
     def _token(self) -> str | None:
-        return os.environ.get(self.token_env) or (get_token() if self.token_env == "HF_TOKEN" else None)
+        # A line end, as files of variables leave it, cannot be sent in a header.
+        return os.environ.get(self.token_env, "").strip() or (get_token() if self.token_env == "HF_TOKEN" else None)
 
     def _endpoint_url(self) -> str | None:
         if not self.endpoint_name:
@@ -191,29 +229,3 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             api_key=self._token(),
         )
         return helper, parameters
-
-    async def _post(self, parameters: RequestParameters) -> bytes:
-        call = self._connected().stream(
-            "POST", parameters.url, json=parameters.json, content=parameters.data, headers=parameters.headers
-        )
-        async with call as response:
-            chunks, size = [], 0
-            async for chunk in response.aiter_bytes():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > MAX_BYTES:
-                    raise BadImageError(f"{self.model_name} sent more than {MAX_BYTES:,} bytes for one image.")
-        body = b"".join(chunks)
-        if response.status_code >= 400:
-            text = body[:4000].decode("utf-8", "replace").replace(self._token() or "\0", "[token]")
-            raise error_of_answer(response.status_code, response.headers, text, self.model_name)
-        return body
-
-    def _connected(self) -> httpx2.AsyncClient:
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._client_loop is not loop:
-            # The window limits the calls in flight, and the generator their time.
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-            self._client = httpx2.AsyncClient(limits=limits, timeout=None, follow_redirects=True)
-            self._client_loop = loop
-        return self._client

@@ -1,6 +1,8 @@
 """``python -m tests.benchmarks [NAME ...]``: measure and print one JSON object for each figure."""
 
 import argparse
+import signal
+import sys
 from collections.abc import Callable, Iterator
 
 from tests.benchmarks.cached_rerun import cached_rerun
@@ -20,6 +22,8 @@ def main() -> int:
     """Run the benchmarks named, or all; gives 1 if a figure misses its target."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
+    # A benchmark that is stopped stops the processes it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     missed = 0
     for name in parser.parse_args().names or BENCHMARKS:
         for figure in BENCHMARKS[name]():

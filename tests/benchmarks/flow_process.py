@@ -1,8 +1,8 @@
-"""One build of a recipe by the real Prefect flow with its own server, as the command line does it.
+"""One build of a recipe by the real Prefect flow, as the command line does it, with the server of ``PREFECT_API_URL``.
 
 Usage: ``python -m tests.benchmarks.flow_process RECIPE``. Prints a JSON object: the ``report`` of the build,
-``flow_s`` (the call of the flow, the start of the server included), and this process's ``cpu_s`` and
-``peak_mb`` (resident, without the server's process).
+``flow_s`` (the whole call of the flow), and this process's ``cpu_s`` and
+``peak_mb`` (resident).
 """
 
 import asyncio

@@ -9,10 +9,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.benchmarks.figure import Figure, at_most
-from tests.benchmarks.processes import EndpointProcess, endpoint_process, run_flow, run_module
+from tests.benchmarks.processes import EndpointProcess, endpoint_process, prefect_server, run_flow, run_module
 from tests.benchmarks.recipes import write_recipe
 
-__all__ = ["generation_100_ms", "generation_1_s"]
+__all__ = ["generation_1_s", "generation_100_ms"]
 
 CALLS = 1000
 IMAGE_BYTES = 100_000
@@ -32,11 +32,15 @@ def generation_1_s() -> Iterator[Figure]:
 def _compare(name: str, latency_s: float, in_flight: int, target: float) -> Figure:
     raw: list[dict[str, Any]] = []
     flow: list[dict[str, Any]] = []
-    with TemporaryDirectory() as temporary, endpoint_process(latency_s, IMAGE_BYTES, "jpeg") as endpoint:
+    with (
+        TemporaryDirectory() as temporary,
+        prefect_server(Path(temporary) / "prefect") as api_url,
+        endpoint_process(latency_s, IMAGE_BYTES, "jpeg") as endpoint,
+    ):
         for number in range(ROUNDS):
             folder = Path(temporary) / str(number)
             raw.append(_time_raw(endpoint, folder / "raw", in_flight))
-            flow.append(_time_flow(endpoint, folder / "flow", in_flight, Path(temporary) / "prefect"))
+            flow.append(_time_flow(endpoint, folder / "flow", in_flight, api_url))
     best_raw, best_flow = (min(each, key=lambda run: float(run["seconds"])) for each in (raw, flow))
     return at_most(
         target,
@@ -58,9 +62,9 @@ def _time_raw(endpoint: EndpointProcess, folder: Path, in_flight: int) -> dict[s
     return {"seconds": _seconds(endpoint, folder), "cpu_s": told["cpu_s"]}
 
 
-def _time_flow(endpoint: EndpointProcess, folder: Path, in_flight: int, home: Path) -> dict[str, Any]:
+def _time_flow(endpoint: EndpointProcess, folder: Path, in_flight: int, api_url: str) -> dict[str, Any]:
     model = {"type": "inference_endpoints", "base_url": endpoint.url}
-    told = run_flow(write_recipe(folder, CALLS, model, in_flight), home)
+    told = run_flow(write_recipe(folder, CALLS, model, in_flight), api_url)
     assert told["report"]["counts"] == {"ok": CALLS}
     return {"seconds": _seconds(endpoint, folder / "store"), "cpu_s": told["cpu_s"]}
 

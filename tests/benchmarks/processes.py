@@ -2,14 +2,18 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["ROOT", "EndpointProcess", "endpoint_process", "run_flow", "run_module"]
+__all__ = ["EndpointProcess", "endpoint_process", "prefect_server", "run_flow", "run_module"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,15 +55,49 @@ def endpoint_process(latency_s: float, image_bytes: int, image_format: str) -> I
             process.terminate()
 
 
-def run_flow(recipe: Path, home: Path) -> dict[str, Any]:
+@contextmanager
+def prefect_server(home: Path) -> Iterator[str]:
+    """Run a Prefect server while the block runs; gives the URL of its API.
+
+    It is set up as the one that the command line embeds, which is a process of its own, too. Several builds
+    share it, because its start takes longer than most of them.
+
+    Args:
+        home: an empty folder.
+    """
+    from flows.cli import _configure_prefect
+
+    _configure_prefect(debug=False)
+    os.environ.update({"PREFECT_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": str(home / "results")})
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        try:
+            _wait_for(f"http://127.0.0.1:{port}/api/health", process)
+            yield f"http://127.0.0.1:{port}/api"
+        finally:
+            process.terminate()
+
+
+def _wait_for(url: str, process: "subprocess.Popen[bytes]") -> None:
+    while process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.URLError:
+            time.sleep(0.2)
+    raise RuntimeError(f"the Prefect server ended with exit code {process.returncode} before it was ready")
+
+
+def run_flow(recipe: Path, api_url: str) -> dict[str, Any]:
     """Build a recipe with the Prefect flow in a new process; see :mod:`tests.benchmarks.flow_process`.
 
     Args:
         recipe: its YAML file.
-        home: Prefect's; runs that share one need not prepare its database again.
+        api_url: of :func:`prefect_server`.
     """
-    settings = {"PREFECT_HOME": str(home), "PREFECT_LOCAL_STORAGE_PATH": str(home / "results"), "HF_HUB_OFFLINE": "1"}
-    return run_module("flow_process", str(recipe), environment=settings)
+    return run_module("flow_process", str(recipe), environment={"PREFECT_API_URL": api_url, "HF_HUB_OFFLINE": "1"})
 
 
 def run_module(name: str, *arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:

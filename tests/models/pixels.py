@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks_lib.models.base import ImageRequest
-from tasks_lib.models.colours import colour_of
+from tasks_lib.models.procedural.colours import colour_of
 from tasks_lib.models.procedural import ProceduralImageGeneration
 
 __all__ = ["Blob", "Pixels", "blobs", "border", "drawn"]

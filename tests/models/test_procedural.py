@@ -128,7 +128,9 @@ def test_the_answer_says_what_was_understood() -> None:
     }
     half = answer("a red cube next to a wooden robot").metadata
     assert (half["understood"], half["objects"]) == (False, ["1 red cube"])
-    assert answer("a fox in the snow").metadata["objects"] == []
+    for prompt in ("a fox in the snow", "an abstract painting with blue, red and black", "an orange"):
+        nothing = answer(prompt).metadata
+        assert (nothing["understood"], nothing["objects"], nothing["background"]) == (False, [], None)
 
 
 def test_contradictions_are_not_claimed() -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from tasks_lib.models.colours import BASIC_COLOURS, COLOURS, colour_of
+from tasks_lib.models.procedural.colours import BASIC_COLOURS, COLOURS, colour_of
 from tests.models.pixels import blobs, border, drawn
 
 NUMBERS = ("one", "two", "three", "four", "5", "six", "seven", "8", "nine", "ten", "11", "twelve")
@@ -59,7 +59,9 @@ def test_a_solid_keeps_its_colour_on_every_face(name: str) -> None:
         assert (nearest == list(BASIC_COLOURS).index(name)).mean() > 0.9
 
 
-@pytest.mark.parametrize("phrase", ["on a {} background", "against a {} backdrop", "on {}", "under a {} sky"])
+@pytest.mark.parametrize(
+    "phrase", ["on a {} background", "against a {} backdrop", "on {}", "under a {} sky", ". The background is {}."]
+)
 def test_the_background_has_the_named_colour(phrase: str) -> None:
     """The border shows the background's colour, however the prompt names it, and so does most of the image."""
     for name in ("yellow", "dark blue", "black", "light pink"):
@@ -110,7 +112,7 @@ def test_sizes_are_ordered() -> None:
 
 def test_sizes_hold_beside_each_other() -> None:
     """A large object stays larger than a small one where many others leave little room for both."""
-    pixels = drawn("twelve huge red circles and a medium blue circle on white")
+    pixels = drawn("twelve huge red circles in the top left corner and a medium blue circle on the right on white")
     assert min(one.area for one in blobs(pixels, "red")) > 2 * blobs(pixels, "blue")[0].area
 
 

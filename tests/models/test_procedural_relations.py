@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks_lib.models.colours import colour_of
+from tasks_lib.models.procedural.colours import colour_of
 from tests.models.pixels import blobs, border, drawn
 
 INK = ("red", "green", "blue", "purple", "black")

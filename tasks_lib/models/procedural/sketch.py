@@ -6,8 +6,8 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from tasks_lib.models.colours import RGB, mix
-from tasks_lib.models.palettes import Palette
+from tasks_lib.models.procedural.colours import RGB, mix
+from tasks_lib.models.procedural.palettes import Palette
 
 __all__ = ["Point", "Sketch", "around", "blend"]
 
@@ -68,7 +68,7 @@ class Sketch:
     def line(self, points: Sequence[Point], colour: RGB, width: float, opacity: int = 255) -> None:
         """Draw a line through points, so many pixels wide."""
         rounded = [(round(x), round(y)) for x, y in points]
-        self.draw.line(rounded, fill=(*colour, opacity), width=max(1, round(width)), joint="curve")
+        self.draw.line(rounded, fill=(*colour, opacity), width=max(1, round(width)))
 
     def wave(self, height: float, waves: float) -> list[float]:
         """A smooth line from the left to the right border: two sines, as heights of 49 points."""

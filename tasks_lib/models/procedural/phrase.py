@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from tasks_lib.models.scene import Group
+from tasks_lib.models.procedural.scene import Group
 
 __all__ = ["Phrase", "shared_out"]
 

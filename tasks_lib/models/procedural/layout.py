@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from random import Random
 
-from tasks_lib.models.arrangement import Arrangement, Axis, Part, arrange, pack
-from tasks_lib.models.regions import Box, regions
-from tasks_lib.models.scene import Group, Relation, Scene
-from tasks_lib.models.shapes import aspect, inner_room, is_turnable
+from tasks_lib.models.procedural.arrangement import Arrangement, Axis, Part, arrange, pack
+from tasks_lib.models.procedural.regions import Box, regions
+from tasks_lib.models.procedural.scene import Group, Relation, Scene
+from tasks_lib.models.procedural.shapes import aspect, inner_room, is_turnable
 
 __all__ = ["Item", "Layout", "lay_out"]
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from tasks_lib.models.colours import BASIC_COLOURS, RGB, mix
-from tasks_lib.models.shapes import Point, outline, turned
+from tasks_lib.models.procedural.colours import BASIC_COLOURS, RGB, mix
+from tasks_lib.models.procedural.shapes import Point, outline, turned
 
 __all__ = ["Look", "Stamp"]
 

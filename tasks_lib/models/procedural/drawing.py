@@ -7,12 +7,12 @@ from random import Random
 
 from PIL import Image
 
-from tasks_lib.models.abstract import draw_abstract, draw_quiet
-from tasks_lib.models.colours import COLOURS, RGB, VIVID, colour_of, distance, mix
-from tasks_lib.models.grammar import read_scene
-from tasks_lib.models.layout import Layout, lay_out
-from tasks_lib.models.painting import Look, Stamp
-from tasks_lib.models.scene import Scene
+from tasks_lib.models.procedural.abstract import draw_abstract, draw_quiet
+from tasks_lib.models.procedural.colours import COLOURS, RGB, VIVID, colour_of, distance, mix
+from tasks_lib.models.procedural.grammar import read_scene
+from tasks_lib.models.procedural.layout import Layout, lay_out
+from tasks_lib.models.procedural.painting import Look, Stamp
+from tasks_lib.models.procedural.scene import Scene
 
 __all__ = ["Drawing", "draw"]
 

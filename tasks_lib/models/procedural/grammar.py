@@ -3,9 +3,9 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from tasks_lib.models.phrase import Phrase, shared_out
-from tasks_lib.models.scene import Group, Place, Relation, Scene
-from tasks_lib.models.words import Kind, Lexeme, lexemes_of
+from tasks_lib.models.procedural.phrase import Phrase, shared_out
+from tasks_lib.models.procedural.scene import Group, Place, Relation, Scene
+from tasks_lib.models.procedural.words import Kind, Lexeme, lexemes_of
 
 __all__ = ["MOST_GROUPS", "MOST_OBJECTS", "read_scene"]
 
@@ -79,7 +79,7 @@ class _Reader:
             case Kind.SHAPE | Kind.SHAPES:
                 self._shape(value, plural=lexeme.kind is Kind.SHAPES)
             case Kind.CANVAS:
-                self._canvas()
+                self._canvas(is_ground=value == "ground")
             case Kind.ARRANGED if self.listed:
                 self.groups[self.listed[-1]] = replace(self.groups[self.listed[-1]], arrangement=value)
             case Kind.RELATION:
@@ -136,10 +136,10 @@ class _Reader:
         else:
             self.complete = False
 
-    def _canvas(self) -> None:
+    def _canvas(self, is_ground: bool) -> None:
         if self.phrase.colours:
             self.background = self.phrase.colours[-1]
-        self.ground_open = not self.phrase.colours
+        self.ground_open = is_ground and not self.phrase.colours
         self.phrase = Phrase()
         if self.relation and not self.listed:
             self.relation, self.listed = None, self.subjects

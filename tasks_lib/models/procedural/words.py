@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from tasks_lib.models.colours import COLOURS
+from tasks_lib.models.procedural.colours import COLOURS
 
 __all__ = ["Kind", "Lexeme", "lexemes_of"]
 
@@ -118,10 +118,8 @@ COLOUR_WORDS = {
     "light": "pale|pastel|soft",
     "dark": "deep",
 }
-CANVAS = (
-    "background|backdrop|sky|canvas|image|picture|frame|page|scene|screen|paper|drawing|illustration|photo|"
-    "photograph|painting|icon|graphic"
-)
+GROUNDS = "background|backdrop|sky|canvas|paper"
+CANVAS = "image|picture|frame|page|scene|screen|drawing|illustration|photo|photograph|painting|icon|graphic"
 FILLER = (
     "is|are|there|that|which|its|coloured|colored|colour|color|bright|vivid|solid|plain|flat|simple|"
     "shape|shapes|drawn|painted|shown|placed|located|positioned|arranged|very|geometric|exactly|just|only|filled|"
@@ -174,6 +172,7 @@ def _lexicon() -> dict[str, Lexeme]:
         lexicon.update((word, Lexeme(kind, value)) for word in words.split("|"))
     lexicon.update((phrase, Lexeme(Kind.PLACE, value)) for phrase, value in _place_phrases())
     lexicon.update((word, Lexeme(Kind.CANVAS)) for word in CANVAS.split("|"))
+    lexicon.update((word, Lexeme(Kind.CANVAS, "ground")) for word in GROUNDS.split("|"))
     lexicon.update((word, Lexeme(Kind.FILLER)) for word in FILLER.split("|"))
     lexicon.update((word, Lexeme(Kind.PRONOUN, word)) for word in ("it", "them"))
     lexicon.update((word, Lexeme(Kind.JOIN)) for word in ("and", "while", ","))

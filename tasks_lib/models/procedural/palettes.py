@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from tasks_lib.models.colours import RGB, mix
+from tasks_lib.models.procedural.colours import RGB, mix
 
 __all__ = ["Palette", "choose_palette"]
 

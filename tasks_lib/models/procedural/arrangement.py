@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
-from tasks_lib.models.scene import Place, Relation, Scene
+from tasks_lib.models.procedural.scene import Place, Relation, Scene
 
 __all__ = ["Arrangement", "Axis", "Part", "arrange", "pack"]
 

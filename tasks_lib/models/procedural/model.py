@@ -3,13 +3,13 @@
 import asyncio
 import zlib
 from io import BytesIO
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tasks_lib.errors import InvalidRequestError
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.models.drawing import Drawing, draw
+from tasks_lib.models.procedural.drawing import Drawing, draw
 
 __all__ = ["ProceduralImageGeneration"]
 
@@ -27,6 +27,8 @@ class ProceduralImageGeneration(ImageGenerationModel):
     relations ("above", "next to", "inside", "behind", "between") and backgrounds. Equal prompts, seeds
     and sizes give the same bytes with the same build of Pillow.
     """
+
+    trained: ClassVar[bool] = False
 
     type: Literal["procedural"] = "procedural"
     """Kind of model."""

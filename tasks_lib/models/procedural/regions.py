@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from tasks_lib.models.arrangement import Part, pack
-from tasks_lib.models.scene import Place
+from tasks_lib.models.procedural.arrangement import Part, pack
+from tasks_lib.models.procedural.scene import Place
 
 __all__ = ["Box", "regions"]
 

@@ -6,9 +6,9 @@ from random import Random
 
 from PIL import Image, ImageDraw
 
-from tasks_lib.models.colours import RGB, mix
-from tasks_lib.models.palettes import choose_palette
-from tasks_lib.models.sketch import Point, Sketch, around, blend
+from tasks_lib.models.procedural.colours import RGB, mix
+from tasks_lib.models.procedural.palettes import choose_palette
+from tasks_lib.models.procedural.sketch import Point, Sketch, around, blend
 
 __all__ = ["draw_abstract", "draw_quiet"]
 
@@ -90,7 +90,7 @@ def _draw_flow(sketch: Sketch) -> None:
     a, b, c, d = (random.uniform(0, 2 * pi) for _ in range(4))
     bend, grain = random.uniform(1.6, 2.8), random.uniform(0.9, 1.5)
     step = 0.025 * sketch.side
-    for _ in range(240):
+    for _ in range(170):
         x, y = random.random() * sketch.width, random.random() * sketch.height
         points = [(x, y)]
         for _ in range(random.randint(8, 20)):
@@ -99,7 +99,7 @@ def _draw_flow(sketch: Sketch) -> None:
             x, y = x + step * cos(angle), y + step * sin(angle)
             points.append((x, y))
         colour = palette.between(0.15 + 0.7 * y / sketch.height + random.uniform(-0.3, 0.3))
-        sketch.polygon(_brushed(points, sketch.side * random.uniform(0.005, 0.013)), colour)
+        sketch.polygon(_brushed(points, sketch.side * random.uniform(0.006, 0.016)), colour)
 
 
 def _brushed(points: Sequence[Point], reach: float) -> list[Point]:
@@ -143,7 +143,7 @@ def _draw_ribbons(sketch: Sketch) -> None:
     """Broad translucent waves across the picture."""
     random, palette = sketch.random, sketch.palette
     sketch.quiet_wash()
-    ribbons = random.randint(7, 10)
+    ribbons = random.randint(6, 8)
     for ribbon in range(ribbons):
         middle = (ribbon + 0.5) / ribbons * sketch.height
         upper = sketch.wave(sketch.height * 0.07, random.uniform(0.5, 1.1))

@@ -1,0 +1,145 @@
+"""A real Prefect server and its workers for tests, each a process of its own, with a home of their own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+__all__ = ["PrefectServer", "running_server", "wait_until"]
+
+PREFECT = [sys.executable, "-m", "prefect"]
+
+
+@dataclass(frozen=True)
+class PrefectServer:
+    """A running server, and what commands need to reach it."""
+
+    url: str
+    """Of its API."""
+    folder: Path
+    """Where commands run."""
+    environment: dict[str, str]
+
+    def command(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run ``prefect ...`` to its end."""
+        return subprocess.run(
+            [*PREFECT, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def post(self, path: str, **body: Any) -> Any:
+        """Ask the API."""
+        with httpx2.Client(trust_env=False, timeout=30) as client:
+            answer = client.post(f"{self.url}{path}", json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+    @contextmanager
+    def worker(self, pool: str) -> Iterator[None]:
+        """A worker that asks for work every second."""
+        environment = {**self.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+        arguments = [*PREFECT, "worker", "start", "--pool", pool, "--name", "test-worker"]
+        with _process(arguments, self.folder, environment, self.log_folder / "worker.log"):
+            yield
+
+
+@contextmanager
+def running_server(folder: Path, home: Path) -> Iterator[PrefectServer]:
+    """A server on a free loopback port.
+
+    Args:
+        folder: where it and every command run.
+        home: its ``PREFECT_HOME``, with its database.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOCAL_STORAGE_PATH": str(home / "results"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+        "PREFECT_API_URL": url,
+        # One line to a log record, so that a test can look for it.
+        "COLUMNS": "500",
+    }
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "server.log"
+    arguments = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with _process(arguments, folder, environment, log) as process:
+        wait_until(lambda: _is_healthy(url, process, log), timeout_s=120, what="the Prefect server")
+        yield PrefectServer(url, folder, environment)
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Ask until the answer is true, and give it; fail when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s:g} s in vain for {what}.")
+        threading.Event().wait(0.1)
+    return answer
+
+
+def _is_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
+    if process.poll() is not None:
+        raise RuntimeError(f"the Prefect server ended with {process.returncode}: {log.read_text()[-2000:]}")
+    try:
+        return httpx2.get(f"{url}/health", timeout=5, trust_env=False).is_success
+    except httpx2.TransportError:
+        return False
+
+
+@contextmanager
+def _process(
+    arguments: list[str], folder: Path, environment: dict[str, str], log: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process and its children, of which none is left afterwards."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            arguments, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for sign, patience_s in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
+        _signal_group(process, sign)
+        try:
+            process.wait(timeout=patience_s)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    # What it started may outlive it.
+    _signal_group(process, signal.SIGKILL)
+
+
+def _signal_group(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, sign)
+    except ProcessLookupError:
+        return
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

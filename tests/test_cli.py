@@ -1,0 +1,144 @@
+"""The command line as a shell sees it: output, errors and exit codes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from datasets import load_dataset
+
+from tests.endpoint import Endpoint
+from tests.recipes import drawn_by, recipe_for
+
+DRAWN = drawn_by({"type": "procedural", "width": 32, "height": 32}, [f"a red circle {n}" for n in range(12)])
+
+
+@pytest.fixture
+def recipe_file(in_folder: Path) -> Path:
+    path = in_folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(DRAWN))
+    return path
+
+
+def imageloom(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the installed command in the current folder."""
+    command = [str(Path(sys.executable).with_name("imageloom")), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+
+
+def test_build_says_what_it_did(recipe_file: Path, prefect_server: None) -> None:
+    """``build`` ends with counts, cost, folder, gallery and the lines that load the dataset, and exits 0."""
+    done = imageloom("build", "recipe.yaml", "--limit", "5", "--set", "output.splits={train: 1.0}", "--output", "out")
+    assert done.returncode == 0, done.stderr
+    for part in ("5 of 5", "0.00 USD", str(Path("out").absolute()), "gallery.html", "load_dataset("):
+        assert part in done.stdout
+    assert len(load_dataset("out")["train"]) == 5
+
+
+def test_json_is_alone_on_standard_output(recipe_file: Path, prefect_server: None) -> None:
+    """With ``--json`` standard output is one JSON object, the report."""
+    done = imageloom("build", "recipe.yaml", "--json")
+    report = json.loads(done.stdout)
+    assert (report["images"], report["counts"], report["asked"]) == (12, {"ok": 12}, 12)
+
+
+def test_it_runs_without_a_server(recipe_file: Path, tmp_path: Path) -> None:
+    """Without a configured API the embedded server is used, from a fresh home, and the flow file runs as a script."""
+    fresh = {"PREFECT_HOME": str(tmp_path / "home"), "PREFECT_API_URL": ""}
+    script = Path(__file__).parent.parent / "flows" / "build_image_dataset.py"
+    environment = {key: value for key, value in {**os.environ, **fresh}.items() if value}
+    done = subprocess.run(
+        [sys.executable, str(script), "recipe.yaml"], capture_output=True, text=True, timeout=180, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "12 of 12 images" in done.stdout
+
+
+def test_preview_has_a_hard_cap(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
+    """``preview`` asks for its rows and no more, beside the real dataset, and the build does not pay them again."""
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe_for(endpoint, [f"prompt {n}" for n in range(20)])))
+    done = imageloom("preview", "recipe.yaml", "-n", "3")
+    assert done.returncode == 0, done.stderr
+    assert len(endpoint.calls) == 3
+    assert Path("dataset-preview/gallery.html").exists()
+    assert not Path("dataset").exists()
+    imageloom("build", "recipe.yaml")
+    assert len(endpoint.calls) == 20
+
+
+def test_estimate_agrees_with_the_build(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
+    """``estimate`` makes no call, and what it says is what the build then asks and spends."""
+    recipe = recipe_for(endpoint, [f"prompt {n}" for n in range(6)], task={"num_generations": 2})
+    recipe["task"]["image_generation_model"]["price_per_image_usd"] = 0.25
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+    imageloom("build", "recipe.yaml", "--limit", "2")
+    told = json.loads(imageloom("estimate", "recipe.yaml", "--json").stdout)
+    assert (told["generations"], told["in_store"], told["to_ask"], told["cost_usd"]) == (12, 4, 8, 2.0)
+    assert len(endpoint.calls) == 4
+    report = json.loads(imageloom("build", "recipe.yaml", "--json").stdout)
+    assert (report["asked"], report["spent_usd"], report["total_usd"]) == (8, 2.0, 3.0)
+    capped = json.loads(imageloom("estimate", "recipe.yaml", "--set", "limits.max_cost_usd=0.5", "--json").stdout)
+    assert capped["to_ask"] == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "sentence"),
+    [
+        ({"promts": ["x"]}, 2, "unknown key 'promts'; did you mean 'prompts'?"),
+        ({"prompts": {"path": "nowhere.jsonl"}}, 2, "nowhere.jsonl"),
+        ({"prompts": [{"text": "a cat"}]}, 2, "no column 'prompt'"),
+        ({"output": {"path": "/proc/dataset"}}, 2, "/proc/dataset cannot be written"),
+        ({"output": {"path": "."}}, 2, "not a dataset built by imageloom"),
+        ({"task": {"image_generation_model": {"type": "inference_endpoints", "model_id": "a/b"}}}, 2, "HF_TOKEN"),
+        ({"limits": {"max_failure_rate": 0.0}, "prompts": ["a cat", ""]}, 1, "1 of 2 generations failed"),
+    ],
+)
+def test_a_mistake_is_one_sentence_without_a_traceback(
+    recipe_file: Path, prefect_server: None, change: dict[str, Any], code: int, sentence: str
+) -> None:
+    """Each mistake ends with its exit code and one sentence on standard error, and no traceback."""
+    recipe = {**DRAWN, **change}
+    if "task" in change:
+        recipe["task"] = {**DRAWN["task"], **change["task"]}
+    recipe_file.write_text(yaml.safe_dump(recipe))
+    done = imageloom("build", "recipe.yaml")
+    assert done.returncode == code, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("imageloom: ")]
+    assert sentence in line
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_debug_shows_the_traceback(in_folder: Path) -> None:
+    """``--debug`` shows where an error came from."""
+    done = imageloom("estimate", "nowhere.yaml", "--debug")
+    assert "Traceback" in done.stderr
+    assert "Traceback" not in imageloom("estimate", "nowhere.yaml").stderr
+
+
+def test_the_store_can_be_looked_after(recipe_file: Path, prefect_server: None) -> None:
+    """``stats`` counts, ``verify`` finds damage with exit code 1, ``prune`` keeps what datasets use."""
+    imageloom("build", "recipe.yaml", "--limit", "4")
+    imageloom("preview", "recipe.yaml", "--set", "seed=9", "-n", "2")
+    stats = json.loads(imageloom("store", "stats", "--store", "store", "--json").stdout)
+    assert stats["images"] == 6
+    assert imageloom("store", "verify", "--store", "store").returncode == 0
+    told = json.loads(imageloom("store", "prune", "--store", "store", "--keep", "dataset", "--json").stdout)
+    assert len(told["would_remove"]) == 4
+    imageloom("store", "prune", "--store", "store", "--keep", "dataset", "--yes")
+    assert json.loads(imageloom("store", "stats", "--store", "store", "--json").stdout)["images"] == 4
+    next(Path("store").rglob("*.png")).write_bytes(b"not what it was")
+    assert imageloom("store", "verify", "--store", "store").returncode == 1
+
+
+def test_a_gallery_can_be_made_again(recipe_file: Path, prefect_server: None) -> None:
+    """``gallery DIR`` writes the page of a dataset folder and prints its path."""
+    imageloom("build", "recipe.yaml")
+    Path("dataset/gallery.html").unlink()
+    done = imageloom("gallery", "dataset")
+    assert done.stdout.strip().endswith("dataset/gallery.html")
+    assert Path("dataset/gallery.html").exists()

@@ -1,0 +1,133 @@
+"""The Distiset: columns become images, without a pixel touched."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Dataset, DatasetDict, Image
+from datasets import List as ListOf
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from tasks_lib import Distiset, ImageStore, image_from_str, image_to_str
+from tasks_lib.errors import ImageCellError
+from tasks_lib.images import read_image_cell
+
+
+def png(colour: str = "red") -> bytes:
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (8, 6), colour).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    Pillow.linear_gradient("L").save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def cells(tmp_path: Path) -> dict[str, Any]:
+    """One image in every way a cell may hold it."""
+    (tmp_path / "image.png").write_bytes(png())
+    encoded = base64.b64encode(png()).decode()
+    return {
+        "base64": encoded,
+        "data URI": f"data:image/png;base64,{encoded}",
+        "bytes": png(),
+        "path": str(tmp_path / "image.png"),
+        "URL": (tmp_path / "image.png").as_uri(),
+        "reference": ImageStore(tmp_path / "store").put_file(png(), "png"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["base64", "data URI", "bytes", "path", "URL", "reference"])
+def test_cells_of_every_kind_become_images(tmp_path: Path, kind: str) -> None:
+    """Base64, data URIs, bytes, paths, URLs and store references become images, None stays None, order is kept."""
+    values = [None, cells(tmp_path)[kind], None]
+    distiset = Distiset(default=Dataset.from_dict({"n": [1, 2, 3], "picture": values}))
+    assert distiset.transform_columns_to_image("picture") is distiset
+    rows = distiset["default"]
+    assert isinstance(rows.features["picture"], Image)
+    assert [row["picture"] and row["picture"].getpixel((0, 0)) for row in rows] == [None, (255, 0, 0), None]
+    assert rows["n"] == [1, 2, 3]
+
+
+def test_bytes_are_kept_as_they_are() -> None:
+    """An image's encoded bytes come out of the column exactly as they went in."""
+    distiset = Distiset(default=Dataset.from_dict({"image": [image_to_str(jpeg()), image_to_str(png())]}))
+    column = distiset.transform_columns_to_image(["image"])["default"].cast_column("image", Image(decode=False))
+    assert [cell["bytes"] for cell in column["image"]] == [jpeg(), png()]
+
+
+def test_configs_and_splits_are_all_transformed() -> None:
+    """Plain and split datasets of several configs are transformed, and only where the column is."""
+    rows = Dataset.from_dict({"image": [image_to_str(png())]})
+    distiset = Distiset(a=DatasetDict(train=rows, test=rows), b=rows, c=Dataset.from_dict({"text": ["x"]}))
+    distiset.transform_columns_to_image("image")
+    assert isinstance(distiset["a"]["test"].features["image"], Image)
+    assert isinstance(distiset["b"].features["image"], Image)
+    assert distiset["c"].column_names == ["text"]
+
+
+def test_lists_of_images_are_transformed() -> None:
+    """A column of lists becomes a column of lists of images."""
+    distiset = Distiset(default=Dataset.from_dict({"image": [[image_to_str(png()), None], [], None]}))
+    rows = distiset.transform_columns_to_image("image")["default"]
+    assert isinstance(rows.features["image"], ListOf)
+    assert [image and image.size for image in rows[0]["image"]] == [(8, 6), None]
+    assert not rows[1]["image"]
+
+
+def test_transforming_twice_is_transforming_once() -> None:
+    """A column that already holds images is left alone."""
+    distiset = Distiset(default=Dataset.from_dict({"image": [image_to_str(png())]})).transform_columns_to_image("image")
+    assert distiset.transform_columns_to_image("image")["default"][0]["image"].size == (8, 6)
+
+
+def test_a_selection_is_transformed_as_it_stands() -> None:
+    """A shuffled or filtered dataset keeps its selection."""
+    rows = Dataset.from_dict({"n": [0, 1, 2], "image": [image_to_str(png(c)) for c in ("red", "lime", "blue")]})
+    picked = Distiset(default=rows.select([2, 0])).transform_columns_to_image("image")["default"]
+    assert [row["image"].getpixel((0, 0)) for row in picked] == [(0, 0, 255), (255, 0, 0)]
+    assert picked["n"] == [2, 0]
+
+
+def test_a_missing_column_is_named() -> None:
+    """A column that no config has is named, with those that are there, and nothing is changed."""
+    distiset = Distiset(default=Dataset.from_dict({"image": [image_to_str(png())]}))
+    with pytest.raises(ImageCellError, match=r"no config has the column 'picture'; found 'image'"):
+        distiset.transform_columns_to_image(["image", "picture"])
+    assert distiset["default"].features["image"].dtype == "string"
+
+
+@pytest.mark.parametrize("value", ["no image at all!", "/nowhere/image.png", "data:image/png;base64,%%%"])
+def test_a_cell_that_is_no_image_is_named(value: str) -> None:
+    """Text that is neither base64 nor a file is one error that shows it."""
+    with pytest.raises(ImageCellError, match=r"neither base64|cannot be read"):
+        read_image_cell(value)
+
+
+@given(st.binary(max_size=2000))
+def test_bytes_survive_their_text(data: bytes) -> None:
+    """Whatever the bytes, as base64 and back they are the same."""
+    assert read_image_cell(str(image_to_str(data))) == data
+
+
+def test_an_image_survives_its_text() -> None:
+    """A PIL image comes back from its text with the same pixels."""
+    image = Pillow.radial_gradient("L").convert("RGB")
+    assert image_from_str(image_to_str(image)).tobytes() == image.tobytes()
+
+
+def test_it_shows_itself() -> None:
+    """In a notebook it is a table of configs, splits and rows with a strip of its images, names escaped."""
+    rows = Dataset.from_dict({"image": [image_to_str(png())] * 20})
+    distiset = Distiset({"<b>": DatasetDict(train=rows)}).transform_columns_to_image("image")
+    page = distiset._repr_html_()
+    assert "&lt;b&gt;" in page
+    assert page.count("<img ") == 8
+    assert base64.b64encode(png()).decode() in page
+    assert "Distiset({" in repr(distiset)

@@ -1,0 +1,135 @@
+"""Recipes: what is read from YAML, and the one sentence that every mistake gets."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks_lib.errors import ImageloomError, MissingSecretError, RecipeError, SourceError, UsageError
+from tasks_lib.estimate import estimate
+from tasks_lib.recipe import Recipe, load_recipe
+from tests.recipes import drawn_by
+
+RECIPES = sorted(Path("deployments/recipes").glob("*.yaml"))
+GOOD = drawn_by({"type": "procedural", "width": 64, "height": 64}, ["a red circle"])
+
+
+def changed(**settings: Any) -> dict[str, Any]:
+    return {**GOOD, **settings}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_example_is_valid(path: Path) -> None:
+    """Each recipe of the repository is read without a complaint."""
+    assert load_recipe(path).name == path.stem
+
+
+def test_a_recipe_survives_its_yaml() -> None:
+    """What ``recipe.yaml`` of a dataset says is the recipe that built it, own tasks included."""
+    recipe = load_recipe(
+        changed(
+            task={
+                "type": "tests.custom_tasks:PosterTask",
+                "style": "linocut",
+                "image_generation_model": {"type": "tests.custom_tasks:FlatColour", "side": 8},
+            },
+            checks={"blank": True, "near_duplicates": {"distance": 3}},
+            limits={"max_cost_usd": 1.5} | {"max_images": 3, "max_cost_usd": None},
+        )
+    )
+    again = load_recipe(yaml.safe_load(recipe.to_yaml()))
+    assert again.to_yaml() == recipe.to_yaml()
+    assert again.task.written() == recipe.task.written()
+    assert type(again.task).__name__ == "PosterTask"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "sentence"),
+    [
+        (changed(promts=["x"]), r"unknown key 'promts'; did you mean 'prompts'\?"),
+        (changed(limits={"max_image": 3}), r"limits: unknown key 'max_image'; did you mean 'max_images'\?"),
+        (changed(zzz=1), r"unknown key 'zzz'; known keys: .*checks.*name"),
+        (
+            drawn_by({"type": "procedural", "widht": 9}, ["x"]),
+            r"task\.image_generation_model.*unknown key 'widht'; did you mean 'width'\?",
+        ),
+        (drawn_by({"type": "procedurall"}, ["x"]), r"task\.image_generation_model.*'procedural'"),
+        (drawn_by({"type": "no_such_package.module:Model"}, ["x"]), r"'no_such_package.module:Model' cannot be imported"),
+        (drawn_by({"type": "tests.custom_tasks:Nothing"}, ["x"]), r"'tests.custom_tasks:Nothing' cannot be imported"),
+        (drawn_by({"type": "pathlib:Path"}, ["x"]), r"'pathlib:Path' is not a subclass of ImageGenerationModel"),
+        (changed(name="../../x"), r"name: .*'\.\./\.\./x'"),
+        (changed(limits={"max_concurrency": 0}), r"limits\.max_concurrency: .*greater than or equal to 1.*found 0"),
+        (changed(output={"path": "d", "splits": {"train": 0.5}}), r"shares of the splits must add up to 1.*0\.5"),
+        (changed(output={"path": "d", "splits": {"a/b": 1.0}}), r"split names are letters.*a/b"),
+        (
+            drawn_by({"type": "inference_endpoints", "base_url": "http://127.0.0.1:9"}, ["x"], limits={"max_cost_usd": 1}),
+            r"limits\.max_cost_usd needs a price",
+        ),
+        (drawn_by({"type": "inference_endpoints"}, ["x"]), r"exactly one of model_id, endpoint_name and base_url"),
+        (
+            drawn_by({"type": "inference_endpoints", "model_id": "a/b", "provider": "nobody"}, ["x"]),
+            r"'nobody' serves no text to image; choose one of auto, .*fal-ai",
+        ),
+        ({}, r"name: Field required; prompts: Field required"),
+    ],
+)
+def test_a_mistake_is_one_sentence(recipe: dict[str, Any], sentence: str) -> None:
+    """A wrong setting is named with its place, what was found, and the nearest right one."""
+    with pytest.raises(RecipeError, match=sentence) as caught:
+        load_recipe(recipe)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("name: x\nprompts: [a\ntask: {}\n", r"not valid YAML at line 3"),
+        ("- a\n- b\n", r"holds no keys such as 'name:', but a list"),
+        ("", r"holds no keys"),
+        ("name: \x00", r"not valid YAML"),
+    ],
+)
+def test_a_broken_file_names_its_line(tmp_path: Path, text: str, sentence: str) -> None:
+    """YAML that cannot be read is one sentence with the file and the line."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=sentence):
+        load_recipe(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A recipe that is not there is said to be missing, by its path."""
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml cannot be read"):
+        load_recipe(tmp_path / "nowhere.yaml")
+
+
+def test_overrides_reach_into_groups() -> None:
+    """A dotted key changes one setting and leaves its neighbours."""
+    recipe = load_recipe(changed(limits={"max_images": 3}), {"limits.max_concurrency": 2, "name": "other"})
+    assert (recipe.limits.max_images, recipe.limits.max_concurrency, recipe.name) == (3, 2, "other")
+
+
+def test_a_missing_token_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that needs a token says which environment variable to set."""
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    model = load_recipe(drawn_by({"type": "inference_endpoints", "model_id": "a/b"}, ["x"])).task.image_generation_model
+    with pytest.raises(MissingSecretError, match=r"environment variable HF_TOKEN is not set.*export HF_TOKEN"):
+        model.load()
+
+
+def test_mistakes_in_sources_are_usage_errors(in_folder: Path) -> None:
+    """A source that lacks the prompt's column is found by the estimate, before anything is asked."""
+    recipe = load_recipe(changed(prompts=[{"text": "a cat"}]))
+    with pytest.raises(SourceError, match=r"no column 'prompt'; it has: text.*input_mappings"):
+        estimate(recipe)
+    assert issubclass(SourceError, UsageError)
+    assert issubclass(UsageError, ImageloomError)
+
+
+def test_the_recipe_has_a_form() -> None:
+    """The recipe's JSON schema describes every field, for the form in Prefect's UI."""
+    schema = Recipe.model_json_schema()
+    undescribed = [name for name, field in schema["properties"].items() if "description" not in field]
+    assert undescribed == []
+    assert {"ProceduralImageGeneration", "InferenceEndpointsImageGeneration"} <= set(schema["$defs"])
