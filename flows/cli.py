@@ -49,6 +49,7 @@ def build(
     """Build the dataset that RECIPE describes."""
     with _one_sentence_errors(debug):
         overrides = _overrides(set_, output)
+        _check_recipe(recipe, overrides)
         _run_build(lambda flows: flows.build_image_dataset(str(recipe), limit, overrides), json_, debug)
 
 
@@ -63,6 +64,7 @@ def preview(
     """Build the first rows of RECIPE beside the real dataset; run this first."""
     with _one_sentence_errors(debug):
         overrides = _overrides(set_, None)
+        _check_recipe(recipe, overrides)
         _run_build(lambda flows: flows.preview_image_dataset(str(recipe), rows, overrides), json_, debug)
 
 
@@ -137,12 +139,19 @@ def prune(
 ) -> None:
     """Remove the images that no dataset below the kept folders uses."""
     with _one_sentence_errors(debug):
-        from tasks_lib.folder import used_fingerprints
+        from tasks_lib.folder import used_images
         from tasks_lib.store import ImageStore
 
-        going = ImageStore(store).prune(used_fingerprints(keep), dry_run=not yes)
+        going = ImageStore(store).prune(used_images(keep), dry_run=not yes)
         done = "removed" if yes else "would remove (--yes does it)"
         _print({"removed" if yes else "would_remove": going}, [(done, f"{len(going):,} files")], store, json_)
+
+
+def _check_recipe(path: Path, overrides: dict[str, Any]) -> None:
+    """Tell a mistake at once, before Prefect takes its seconds to start."""
+    from tasks_lib.recipe import load_recipe
+
+    load_recipe(path, overrides)
 
 
 def _run_build(start: Any, json_: bool, debug: bool) -> None:

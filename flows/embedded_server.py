@@ -72,7 +72,7 @@ class EmbeddedServer:
         # It inherits a listening socket: no port is taken in between, and whoever connects early waits in line.
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  # this very file
                 [sys.executable, "-m", "flows.embedded_server", str(listener.fileno())],
                 env={**os.environ, **SETTINGS},
                 stdin=subprocess.PIPE,

@@ -5,14 +5,15 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tasks_lib.errors import OutputError
 
-__all__ = ["LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "used_fingerprints"]
+__all__ = ["LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "used_images"]
 
 RECIPE_FILE = "recipe.yaml"
 LEDGER_FILE = "ledger.parquet"
@@ -118,19 +119,43 @@ def _atomic_exchange(new: Path, old: Path) -> bool:
     return bool(library.renameat2(here, paths[0], here, paths[1], 2) == 0)  # RENAME_EXCHANGE
 
 
-def used_fingerprints(folders: Iterable[Path]) -> set[str]:
-    """The fingerprints of every image that a dataset below these folders uses, by their ledgers.
+def used_images(folders: Iterable[Path]) -> set[str]:
+    """The names of every image that a dataset below these folders uses: by its ledger, and by its shards.
 
     Raises:
-        OutputError: there is no dataset below a folder, which may well be a slip.
+        OutputError: there is no dataset below a folder, which may well be a slip, or a build is at work there.
     """
-    import pyarrow.parquet as pq
-
     used: set[str] = set()
     for folder in folders:
-        ledgers = [folder / LEDGER_FILE] if (folder / LEDGER_FILE).exists() else sorted(folder.rglob(LEDGER_FILE))
-        if not ledgers:
+        datasets = [path.parent for path in sorted(folder.rglob(LEDGER_FILE))]
+        if not datasets:
             raise OutputError(f"there is no dataset built by imageloom in or below {folder} (no {LEDGER_FILE}).")
-        for ledger in ledgers:
-            used.update(pq.read_table(ledger, columns=["fingerprint"])["fingerprint"].drop_null().to_pylist())
+        for dataset in datasets:
+            if (dataset / LOCK_FILE).exists():
+                raise OutputError(f"a build is at work in {dataset}, or was killed there; build again first.")
+            used.update(_images_of(dataset))
     return used
+
+
+def _images_of(dataset: Path) -> set[str]:
+    import pyarrow.parquet as pq
+
+    ledger = pq.read_table(dataset / LEDGER_FILE, columns=["fingerprint"])
+    used = set(ledger["fingerprint"].drop_null().to_pylist())
+    for shard in sorted(dataset.glob("*/*-of-*.parquet")):
+        file = pq.ParquetFile(shard)
+        # What a task made itself has no fingerprint; it is known by the name in the image column.
+        paths = [column.path for column in map(file.schema.column, range(len(file.schema))) if column.name == "path"]
+        for column in file.read(columns=paths).columns:
+            used.update(_texts(column.to_pylist()))
+    return used
+
+
+def _texts(values: Iterable[Any]) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from _texts(value.values())
+        elif isinstance(value, list):
+            yield from _texts(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import fsspec
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tasks_lib.errors import BadImageError, GenerationError, ImageCellError
 
@@ -32,6 +32,10 @@ MAX_PIXELS = 64_000_000
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 JPEG_END = b"\xff\xd9"
 """The marker EOI (ITU-T T.81, B.1.1.3); pixel data never holds these two bytes."""
+PNG_END = b"IEND\xaeB`\x82"
+"""The last chunk's type and checksum (PNG specification, 11.2.5)."""
+BEGINNING = 2048
+"""Bytes of pixel data that are decoded to find out whether the tables before them are sound."""
 
 
 @dataclass(frozen=True)
@@ -174,13 +178,33 @@ def _format(image: Image.Image) -> str:
     return "JPEG" if image.format == "MPO" else str(image.format)
 
 
-def _check_complete(image: Image.Image, data: bytes) -> None:
+def _check_complete(image: ImageFile.ImageFile, data: bytes) -> None:
     if image.format == "PNG":
         image.verify()
-        return
-    if image.format in {"JPEG", "MPO"} and data.endswith(JPEG_END):
-        # The header was read up to the pixels. In these, decoding would find nothing but a missing end.
-        return
-    # Decoding at an eighth of the size reads all of a JPEG; other formats know no such thing.
+        if PNG_END not in data:
+            raise BadImageError(f"the image of {len(data):,} bytes is incomplete or damaged: it has no end.")
+    elif image.format in {"JPEG", "MPO"} and data.endswith(JPEG_END) and not image.info.get("progressive"):
+        _check_beginning(image, data)
+    else:
+        _decode_pixels(image)
+
+
+def _check_beginning(image: ImageFile.ImageFile, data: bytes) -> None:
+    """Whether a JPEG can be decoded: what its tables spoil shows at once, and of the rest only the end is checked.
+
+    Decoding it all takes fifteen times as long and finds next to nothing more: libjpeg fills holes with grey.
+    """
+    assert image.fp is not None
+    beginning = data[: image.fp.tell() + BEGINNING]
+    with Image.open(io.BytesIO(beginning), formats=FORMATS) as cut_short:
+        try:
+            _decode_pixels(cut_short)
+        except OSError as error:
+            if "truncated" not in str(error):
+                raise
+
+
+def _decode_pixels(image: Image.Image) -> None:
+    # An eighth of the size, where that exists, reads all of the data with a fraction of the arithmetic.
     image.draft(None, (image.width // 8, image.height // 8))
     image.load()

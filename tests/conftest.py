@@ -54,10 +54,12 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A real Prefect server for the session; flows called in tests use it."""
+    """A real Prefect server for the session; flows called in tests and commands that tests start use it."""
+    from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=60):
+    with prefect_test_harness(server_startup_timeout=60), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
         yield
 
 

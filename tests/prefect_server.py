@@ -28,6 +28,8 @@ class PrefectServer:
     """Of its API."""
     folder: Path
     """Where commands run."""
+    home: Path
+    """Its ``PREFECT_HOME``, with the database and the logs of the processes."""
     environment: dict[str, str]
 
     def command(self, *arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
@@ -42,19 +44,20 @@ class PrefectServer:
             check=False,
         )
 
-    def post(self, path: str, **body: Any) -> Any:
-        """Ask the API."""
-        with httpx2.Client(trust_env=False, timeout=30) as client:
-            answer = client.post(f"{self.url}{path}", json=body)
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the API, and give what it answers."""
+        # While work arrives, a small machine may answer late.
+        with httpx2.Client(trust_env=False, timeout=60) as client:
+            answer = client.request(method, f"{self.url}{path}", json=body)
         answer.raise_for_status()
-        return answer.json()
+        return answer.json() if answer.content else None
 
     @contextmanager
     def worker(self, pool: str) -> Iterator[None]:
         """A worker that asks for work every second."""
         environment = {**self.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
         arguments = [*PREFECT, "worker", "start", "--pool", pool, "--name", "test-worker"]
-        with _process(arguments, self.folder, environment, self.log_folder / "worker.log"):
+        with _process(arguments, self.folder, environment, self.home / "worker.log"):
             yield
 
 
@@ -76,7 +79,7 @@ def running_server(folder: Path, home: Path) -> Iterator[PrefectServer]:
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
         "PREFECT_API_URL": url,
-        # One line to a log record, so that a test can look for it.
+        # So that tables and messages are not broken over lines.
         "COLUMNS": "500",
     }
     home.mkdir(parents=True, exist_ok=True)
@@ -84,7 +87,7 @@ def running_server(folder: Path, home: Path) -> Iterator[PrefectServer]:
     arguments = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with _process(arguments, folder, environment, log) as process:
         wait_until(lambda: _is_healthy(url, process, log), timeout_s=120, what="the Prefect server")
-        yield PrefectServer(url, folder, environment)
+        yield PrefectServer(url, folder, home, environment)
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:

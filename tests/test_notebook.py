@@ -30,12 +30,10 @@ distiset
 
 def test_results_show_themselves(in_folder: Path, prefect_server: None) -> None:
     """A row's image, a Distiset and its report are pictures and tables in an executed notebook."""
-    from prefect.settings import PREFECT_API_URL
-
-    server = f"import os; os.environ['PREFECT_API_URL'] = {PREFECT_API_URL.value()!r}"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in [server, *CELLS]])
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(in_folder)}}).execute()
-    shown = [cell.outputs[-1].data for cell in notebook.cells[1:]]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    resources = {"metadata": {"path": str(in_folder)}}
+    NotebookClient(notebook, timeout=120, kernel_name="python3", resources=resources).execute()
+    shown = [cell.outputs[-1].data for cell in notebook.cells]
     assert '<img src="data:image' in shown[0]["text/html"]
     assert "<table" in shown[1]["text/html"]
     assert shown[1]["text/html"].count("<img ") == 2

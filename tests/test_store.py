@@ -130,7 +130,7 @@ child = os.fork()
 known.append(store.get(sys.argv[2]) is not None)
 if child == 0:
     os._exit(0 if all(known) else 1)
-sys.exit(os.waitpid(child, 0)[1] or not all(known))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not all(known))
 """
 
 
@@ -141,3 +141,15 @@ def test_s3_in_a_forked_process(s3: str) -> None:
     root = Path(__file__).parents[1]
     command = [sys.executable, "-c", FORKING_READER, s3, record.fingerprint]
     subprocess.run(command, check=True, timeout=60, cwd=root)
+
+
+def test_s3_is_listed_anew(s3: str) -> None:
+    """What another process wrote since the last look is counted."""
+    store = ImageStore(s3)
+    store.put(*paid_image(1))
+    assert store.stats().images == 1
+    record, data = paid_image(2)
+    another = fsspec.filesystem("s3", skip_instance_cache=True)
+    another.pipe_file(path_of(store, record), data)
+    another.pipe_file(path_of(store, record, ".json"), record.to_json().encode())
+    assert (store.stats().images, store.verify()) == (2, {})

@@ -165,3 +165,14 @@ def test_left_behind_files_are_told_from_those_being_written(tmp_path: Path) -> 
     assert list(store.verify().values()) == ["left behind by a writer that was killed"]
     assert len(store.prune([record.fingerprint], dry_run=False)) == 1
     assert (store.verify(), store.get(record.fingerprint)) == ({}, record)
+
+
+def test_files_are_replaced_and_never_written_into(tmp_path: Path) -> None:
+    """Who has a file open goes on reading what was whole when it was opened."""
+    store, (record, data) = ImageStore(tmp_path), paid_image(1)
+    store.put(record, data)
+    image = Path(store.url(record.file_name))
+    with image.open("rb") as opened:
+        image.with_suffix(".json").unlink()
+        store.put(*paid_image(1, pixels="blue"))
+        assert opened.read() == data

@@ -76,7 +76,7 @@ function reason({ picture, error }) {
 
 function medianRatio() {
   const ratios = entries.filter((entry) => entry.picture?.uri).map(({ picture }) => picture.width / picture.height);
-  const median = ratios.sort((a, b) => a - b)[ratios.length >> 1] ?? 1;
+  const median = ratios.sort((a, b) => a - b)[ratios.length >> 1] ?? 1.8;
   return Math.min(2, Math.max(0.6, median));
 }
 

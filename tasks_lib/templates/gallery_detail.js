@@ -57,7 +57,7 @@ function factsOf(entry) {
   const { width, height, format, seconds, cost_usd: cost, seed, fingerprint, image_sha256: sha256 } = entry.generation;
   return [
     make("p", "prompt", entry.prompt ?? ""),
-    entry.status === "ok" ? null : make("p", "verdict", make("b", "", entry.status), entry.error ?? ""),
+    entry.status === "ok" || !entry.picture?.uri ? null : make("p", "verdict", make("b", "", entry.status), entry.error ?? ""),
     factList("Generation", {
       status: entry.status,
       model: entry.model,

@@ -51,11 +51,12 @@ def _rows(store: Any) -> list[dict[str, Any]]:
 def _write(rows: list[dict[str, Any]], store: Any, folder: Path) -> tuple[float, Path]:
     from datasets import Features, Image, Value
 
+    from tasks_lib.marking import mark_as_generated
     from tasks_lib.shards import ShardWriter
 
     text = {name: Value("string") for name in rows[0]}
     started = time.perf_counter()
-    writer = ShardWriter(folder, Features({**text, "image": Image()}), store, marking=True)
+    writer = ShardWriter(folder, Features({**text, "image": Image()}), store, mark_as_generated)
     for start in range(0, len(rows), 128):
         writer.write("default", "train", rows[start : start + 128])
     writer.close()

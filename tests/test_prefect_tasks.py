@@ -1,0 +1,80 @@
+"""What a flow does when it cannot end well: the first error surfaces, and nothing more is asked."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.build_image_dataset import build_image_dataset
+from tasks_lib import Distiset, ImageGeneration, Row, StepInput, StepOutput
+from tasks_lib.recipe import load_recipe
+from tests.endpoint import Endpoint
+from tests.prefect_server import wait_until
+from tests.recipes import recipe_for
+
+
+class BrokenAtSeventy(ImageGeneration):
+    """Has a programming error that one row meets."""
+
+    def format_output(self, output: Row, input: Row) -> Row:
+        """Fails where the prompt ends with 70."""
+        if input["prompt"].endswith(" 70"):
+            raise KeyError("seventy")
+        return super().format_output(output, input)
+
+
+class Forgetful(ImageGeneration):
+    """Breaks the contract that every row comes back."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        """Gives the first row only."""
+        yield inputs[:1]
+
+
+def many_rows(endpoint: Endpoint, **settings: Any) -> dict[str, Any]:
+    prompts = [f"prompt {number}" for number in range(400)]
+    return recipe_for(endpoint, prompts, batch_size=50, limits={"max_concurrency": 8}, **settings)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_first_error_surfaces_and_the_other_batches_stop(in_folder: Path) -> None:
+    """A programming error in the second batch is what the caller gets, long before every row was asked."""
+    with Endpoint(latency_s=0.05) as endpoint:
+        recipe = many_rows(endpoint, task={"type": f"{__name__}:BrokenAtSeventy"})
+        with pytest.raises(KeyError, match="seventy"):
+            asyncio.run(build_image_dataset(load_recipe(recipe)))
+        assert len(endpoint.calls) < 400
+    assert {path.name for path in in_folder.iterdir()} == {"store"}
+
+
+@pytest.mark.usefixtures("prefect_server", "in_folder")
+def test_a_cancelled_flow_asks_nothing_more() -> None:
+    """After a cancellation at most the calls of one window still come, and every batch has ended."""
+    with Endpoint(latency_s=0.2) as endpoint:
+        recipe = load_recipe(many_rows(endpoint))
+
+        async def cancelled_in_the_middle() -> int:
+            building = asyncio.ensure_future(_built(recipe))
+            await asyncio.to_thread(wait_until, lambda: len(endpoint.calls) >= 16, 60, "16 calls")
+            building.cancel()
+            calls = len(endpoint.calls)
+            with pytest.raises(asyncio.CancelledError):
+                await building
+            return calls
+
+        assert len(endpoint.calls) <= asyncio.run(cancelled_in_the_middle()) + 16 < 400
+
+
+async def _built(recipe: Any) -> Distiset:
+    return await build_image_dataset(recipe)
+
+
+@pytest.mark.usefixtures("prefect_server", "in_folder")
+def test_the_state_of_a_stopped_run_is_one_sentence(endpoint: Endpoint) -> None:
+    """What people can mend stands in the state's message as it is, without a traceback."""
+    recipe = recipe_for(endpoint, ["a", "b"], task={"type": f"{__name__}:Forgetful"})
+    state: Any = asyncio.run(build_image_dataset(load_recipe(recipe), return_state=True))
+    assert state.is_failed()
+    assert "gave 1 rows for 2 (rows 0-1) where 2 were asked" in state.message
+    assert "\n" not in state.message
