@@ -14,6 +14,7 @@ from pydantic import Field
 
 from tasks_lib.build import Build
 from tasks_lib.distiset import Distiset
+from tasks_lib.errors import TooManyFailuresError
 from tasks_lib.prefect_tasks import BATCHES_IN_PLAY, ProgressArtifact, final_state, results_in_order, show_report
 from tasks_lib.recipe import Recipe, load_recipe
 
@@ -66,6 +67,9 @@ async def _build(recipe: Recipe | str, limit: int | None, overrides: dict[str, A
                 done += sum(len(result.ledger) for result in results)
                 await progress.show(done / build.total)
         distiset = await asyncio.to_thread(build.finish)
+    except TooManyFailuresError as error:
+        await show_report(error.distiset.report)
+        raise
     finally:
         await asyncio.to_thread(build.close)
     assert distiset.report is not None

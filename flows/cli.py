@@ -156,9 +156,15 @@ def _check_recipe(path: Path, overrides: dict[str, Any]) -> None:
 
 def _run_build(start: Any, json_: bool, debug: bool) -> None:
     _configure_prefect(debug)
+    from flows.embedded_server import start_embedded_server
+
+    server = start_embedded_server()
+    # Prefect is imported while the server starts.
     import flows.prefect_flows as prefect_flows
     from flows.progress import progress_bar
 
+    if server:
+        server.wait()
     with progress_bar(Console(stderr=True)):
         distiset = asyncio.run(start(prefect_flows))
     report = distiset.report
@@ -178,7 +184,10 @@ def _print_how_to_load(report: Any) -> None:
 def _configure_prefect(debug: bool) -> None:
     """Before Prefect is imported: quiet, and an embedded server that keeps up with a short run."""
     settings = {
-        "PREFECT_LOGGING_LEVEL": "DEBUG" if debug else "ERROR",
+        # The command says how a run ended, in one sentence; so need not Prefect.
+        "PREFECT_LOGGING_LEVEL": "DEBUG" if debug else "CRITICAL",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "ERROR",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # By default the recorder lags 20 s behind, and an embedded server loses what it has not yet recorded.

@@ -243,8 +243,10 @@ def _check_failures(distiset: Distiset, recipe: Recipe) -> None:
     if report.failure_rate <= recipe.limits.max_failure_rate:
         return
     reason = next(iter(report.reasons), "unknown")
-    raise TooManyFailuresError(
+    error = TooManyFailuresError(
         f"{report.counts['failed']:,} of {report.generations:,} generations failed, more than "
         f"limits.max_failure_rate ({recipe.limits.max_failure_rate:g}) allows; most often: {reason} "
         f"What there is was written to {report.folder}; build again, and only what is missing is asked."
     )
+    error.distiset = distiset
+    raise error

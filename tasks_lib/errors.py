@@ -22,6 +22,8 @@ ImageloomError
 A message says what failed, what was found and what to do.
 """
 
+from typing import Any
+
 __all__ = [
     "BadImageError",
     "GenerationError",
@@ -135,7 +137,13 @@ class StopError(ImageloomError):
 
 
 class TooManyFailuresError(StopError):
-    """More generations failed than ``limits.max_failure_rate`` allows."""
+    """More generations failed than ``limits.max_failure_rate`` allows; what there is was written.
+
+    Attributes:
+        distiset: the dataset as it was written, with its report.
+    """
+
+    distiset: Any = None
 
 
 class ImageCellError(ImageloomError):

@@ -43,8 +43,9 @@ class Settings(BaseModel):
     @classmethod
     def kind(cls) -> str:
         """The ``type`` that names this class in a recipe: its own word, or its import path."""
-        declared = cls.model_fields.get("type")
-        return str(declared.default) if declared else f"{cls.__module__}:{cls.__qualname__}"
+        # A user's subclass of a built-in inherits its field, and is another kind all the same.
+        declared = "type" in cls.__dict__.get("__annotations__", {})
+        return str(cls.model_fields["type"].default) if declared else f"{cls.__module__}:{cls.__qualname__}"
 
     def written(self) -> dict[str, Any]:
         """The settings off their defaults as JSON, led by ``type``: what a recipe says."""

@@ -58,7 +58,7 @@ def prefect_server() -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=60), pytest.MonkeyPatch.context() as environment:
+    with prefect_test_harness(server_startup_timeout=180), pytest.MonkeyPatch.context() as environment:
         environment.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
         yield
 

@@ -130,26 +130,26 @@ def test_rows_without_an_image_show_their_reason(folder: Path, watched: Watched)
 def test_the_page_is_walked_by_keys(folder: Path, watched: Watched) -> None:
     """Arrows move, Enter opens, arrows step, Escape closes and returns, slash searches."""
     page = watched.open(write_gallery(folder))
-    focused = "document.activeElement.dataset.index"
+    tile = page.locator("#sheet button")
     columns = page.locator("#sheet").evaluate("sheet => getComputedStyle(sheet).gridTemplateColumns.split(' ').length")
     for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowLeft"):
         page.keyboard.press(key)
-    assert page.evaluate(focused) == str(columns)
+    expect(tile.nth(columns)).to_be_focused()
     page.keyboard.press("Enter")
     assert page.locator("#detail").is_visible()
     page.keyboard.press("ArrowRight")
     assert f"number {columns + 1}" in page.locator("#facts .prompt").inner_text()
     page.keyboard.press("Escape")
-    assert not page.locator("#detail").is_visible()
-    assert page.evaluate(focused) == str(columns + 1)
+    expect(page.locator("#detail")).to_be_hidden()
+    expect(tile.nth(columns + 1)).to_be_focused()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("End")
-    assert page.evaluate(focused) == "26"
+    expect(tile.nth(26)).to_be_focused()
     page.keyboard.press("/")
     page.keyboard.type("17 disc")
     assert captions(page) == [row(17)["prompt"]]
     page.keyboard.press("ArrowDown")
-    assert page.evaluate(focused) == "17"
+    expect(tile.first).to_be_focused()
 
 
 def test_prompts_cannot_inject(tmp_path: Path, watched: Watched) -> None:

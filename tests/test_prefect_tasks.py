@@ -73,8 +73,8 @@ async def _built(recipe: Any) -> Distiset:
 @pytest.mark.usefixtures("prefect_server", "in_folder")
 def test_the_state_of_a_stopped_run_is_one_sentence(endpoint: Endpoint) -> None:
     """What people can mend stands in the state's message as it is, without a traceback."""
-    recipe = recipe_for(endpoint, ["a", "b"], task={"type": f"{__name__}:Forgetful"})
+    recipe = recipe_for(endpoint, ["a", "b"], task={"type": f"{__name__}:Forgetful", "name": "forgetful"})
     state: Any = asyncio.run(build_image_dataset(load_recipe(recipe), return_state=True))
     assert state.is_failed()
-    assert "gave 1 rows for 2 (rows 0-1) where 2 were asked" in state.message
+    assert state.message.startswith("the task 'forgetful' gave 1 rows for 2 (rows 0-1) where 2 were asked")
     assert "\n" not in state.message

@@ -12,7 +12,7 @@ from huggingface_hub import get_token
 from huggingface_hub.inference._common import RequestParameters
 from huggingface_hub.inference._providers import PROVIDERS, get_provider_helper
 from huggingface_hub.inference._providers._common import TaskProviderHelper
-from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_validator, model_validator
+from pydantic import ConfigDict, PrivateAttr, field_serializer, field_validator, model_validator
 
 from tasks_lib.errors import (
     BadImageError,
@@ -26,32 +26,11 @@ from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact, redact_url
 from tasks_lib.models.http_post import HttpPoster
-from tasks_lib.settings import Settings
+from tasks_lib.models.text_to_image import TextToImageOptions, direct_request
 
 __all__ = ["InferenceEndpointsImageGeneration", "TextToImageOptions"]
 
 TASK = "text-to-image"
-
-
-class TextToImageOptions(Settings):
-    """What ``InferenceClient.text_to_image`` takes beside the prompt."""
-
-    negative_prompt: str | None = None
-    """What the image must not show."""
-    width: int | None = Field(default=None, ge=1)
-    """Pixels."""
-    height: int | None = Field(default=None, ge=1)
-    """Pixels."""
-    num_inference_steps: int | None = Field(default=None, ge=1)
-    """Denoising steps: more take longer."""
-    guidance_scale: float | None = None
-    """How closely to follow the prompt."""
-    scheduler: str | None = None
-    """Name of the scheduler, where the model knows it."""
-    seed: int | None = None
-    """Seed of the first of equal requests; by default it derives from the recipe's."""
-    extra_body: dict[str, Any] | None = None
-    """Options of one provider, sent as they are."""
 
 
 class InferenceEndpointsImageGeneration(ImageGenerationModel):
@@ -89,6 +68,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
 
     _url: str | None = PrivateAttr(None)
     _http: HttpPoster | None = PrivateAttr(None)
+    _login: str | None = PrivateAttr(None)
 
     @field_validator("generation_kwargs")
     @classmethod
@@ -137,6 +117,8 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             MissingSecretError: no token, or the variable that ``token_env`` names is not set.
             RecipeError: the endpoint is not running, or the provider does not serve the model.
         """
+        # Read once: the login is a file.
+        self._login = get_token() if self.token_env == "HF_TOKEN" else None
         needed = not self.base_url or "token_env" in self.model_fields_set
         if needed and not self._token():
             raise MissingSecretError(
@@ -167,7 +149,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             text = redact(answer.body.decode("utf-8", "replace"), self._secrets())
             raise error_of_answer(answer.status, answer.headers, text, self.model_name)
         self._check_body(answer.body)
-        if helper.provider == "hf-inference":
+        if helper is None or helper.provider == "hf-inference":
             return ImageAnswer(answer.body)
         return ImageAnswer(await self._image_in(helper, parameters, answer.body))
 
@@ -199,9 +181,14 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         basic = base64.b64encode(user.encode()).decode()
         return [secret for secret in (self._token(), user, user.partition(":")[2], basic) if secret]
 
+    def __getstate__(self) -> dict[Any, Any]:
+        """Pickled, it leaves the token behind; where it arrives, it finds that of the place."""
+        state = super().__getstate__()
+        return {**state, "__pydantic_private__": {**(state["__pydantic_private__"] or {}), "_login": None}}
+
     def _token(self) -> str | None:
         # A line end, as files of variables leave it, cannot be sent in a header.
-        return os.environ.get(self.token_env, "").strip() or (get_token() if self.token_env == "HF_TOKEN" else None)
+        return os.environ.get(self.token_env, "").strip() or self._login
 
     def _endpoint_url(self) -> str | None:
         if not self.endpoint_name:
@@ -215,17 +202,19 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             )
         return endpoint.url
 
-    def _prepare(self, request: ImageRequest) -> tuple[TaskProviderHelper, RequestParameters]:
-        model = self._url or self.base_url or self.model_id
+    def _prepare(self, request: ImageRequest) -> tuple[TaskProviderHelper | None, RequestParameters]:
+        headers = {"accept": "image/png", **({"x-hf-bill-to": self.bill_to} if self.bill_to else {})}
+        url = self._url or self.base_url
+        if url:
+            return None, direct_request(url, request, headers, self._token())
         options = dict(request.options)
         extra = options.pop("extra_body", None) or {}
-        headers = {"X-HF-Bill-To": self.bill_to} if self.bill_to else {}
-        helper = get_provider_helper(self.provider, task=TASK, model=model)  # type: ignore[arg-type]  # checked above
+        helper = get_provider_helper(self.provider, task=TASK, model=self.model_id)  # type: ignore[arg-type]  # checked above
         parameters = helper.prepare_request(
             inputs=request.prompt,
             parameters={**options, "seed": request.seed, **extra},
-            headers={"Accept": "image/png", **headers},
-            model=model,
+            headers=headers,
+            model=self.model_id,
             api_key=self._token(),
         )
         return helper, parameters
