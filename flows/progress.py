@@ -27,12 +27,15 @@ def progress_bar(console: Console) -> Iterator[None]:
     with Progress(*columns, console=console) as bar:
         handler = _BarHandler(bar)
         progress_logger.addHandler(handler)
-        level = progress_logger.level
+        level, propagate = progress_logger.level, progress_logger.propagate
+        # The bar says it all; nobody else need repeat it.
         progress_logger.setLevel(logging.INFO)
+        progress_logger.propagate = False
         try:
             yield
         finally:
             progress_logger.setLevel(level)
+            progress_logger.propagate = propagate
             progress_logger.removeHandler(handler)
 
 
