@@ -25,11 +25,11 @@ class ConcurrencyLimit:
 
     - **Evidence.** A throttled call alone means little: some endpoints throttle at random. Each adds one to a
       suspicion, each answer takes a quarter of one off, and only at three the window acts.
-    - **Cut.** A window that held until now is halved, and opens no sooner than ``Retry-After``. The calls begun
+    - **Cut.** A window that has held is halved, and opens no sooner than ``Retry-After``. The calls begun
       before then do not cut again, but where they are throttled too, the window closes down to those that were
       not: that many the endpoint takes.
     - **Grow.** After a whole window of answers it grows by one, and by twice as much after each step that held.
-    - **Undo.** A step that leads to throttling is undone, and tried again only after many answers. Then the first
+    - **Undo.** A step that does not hold is undone, and tried again only after many answers. Then the first
       throttled call is evidence enough.
 
     Lives on the event loop.
@@ -47,10 +47,10 @@ class ConcurrencyLimit:
         self._opens_at: float | None = None
         self._epoch = 0
         self._suspicion = 0.0
-        self._answers = 0
-        self._needed = maximum
+        self._answers = self._needed = maximum
+        """Answers since the window changed; it holds once they are as many as the window."""
         self._step = 0
-        """How much the window has just grown; 0 when it was cut or undone, or cannot grow."""
+        """How much the window has just grown; 0 when it was cut or undone."""
         self._held = 1
         """The window to which an undone step falls back."""
         self._failed_before = False
@@ -65,7 +65,7 @@ class ConcurrencyLimit:
             self._throttled(epoch, error.retry_after or 0.0)
             raise
         else:
-            self._answered()
+            self._answered(epoch)
         finally:
             self._leave()
             self._line.serve()
@@ -80,11 +80,11 @@ class ConcurrencyLimit:
     def _leave(self) -> None:
         self.in_flight -= 1
 
-    def _answered(self) -> None:
+    def _answered(self, epoch: int | None) -> None:
         self._suspicion = max(0.0, self._suspicion - FORGIVENESS)
-        # A window that is not full proves nothing.
-        self._answers += self.in_flight >= self.window
-        if self._answers >= self._needed:
+        # A window that is not full proves nothing, nor does a call from before the last cut.
+        self._answers += self.in_flight >= self.window and epoch == self._epoch
+        if self._answers >= self._needed and self.window < self.maximum:
             self._grow()
 
     def _grow(self) -> None:
@@ -105,14 +105,17 @@ class ConcurrencyLimit:
         self._suspicion += 1
         if self._suspicion < TOLERANCE:
             return
-        if self._step:
-            self._undo(others)
-        else:
+        if self._answers >= self.window:
             self._cut(others, retry_after)
+        else:
+            self._undo(others)
         self._epoch += 1
         self._suspicion, self._answers, self._step = 0.0, 0, 0
 
     def _undo(self, others: int) -> None:
+        if not self._step:
+            # What it fell back to does not hold either.
+            self._held = 1
         self.window = max(self._held, min(self.window - 1, others))
         self._needed = max(PATIENCE, 4 * self.window)
         self._failed_before = True

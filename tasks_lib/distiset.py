@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Distiset"]
 
 STRIP_IMAGES = 8
-CELLS_AT_ONCE = 64
+BYTES_AT_ONCE = 8 * 1024 * 1024
 
 
 class Distiset(dict[str, Any]):
@@ -130,8 +130,9 @@ def _image_arrays(cells: "pa.Array") -> Iterator["pa.Array"]:
         yield pa.ListArray.from_arrays(offsets, images, mask=cells.is_null())
         return
     # In parts that use the same memory again: fresh memory takes longer than decoding into it.
-    for start in range(0, len(cells), CELLS_AT_ONCE):
-        yield _image_array([cell.as_py() for cell in cells.slice(start, CELLS_AT_ONCE)])
+    at_once = max(1, len(cells) * BYTES_AT_ONCE // max(1, cells.nbytes))
+    for start in range(0, len(cells), at_once):
+        yield _image_array([cell.as_py() for cell in cells.slice(start, at_once)])
 
 
 def _image_array(values: Sequence[Any]) -> "pa.Array":

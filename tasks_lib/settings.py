@@ -1,5 +1,6 @@
 """What users write: the pydantic base of recipes, tasks and models, and import paths."""
 
+import inspect
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -44,7 +45,7 @@ class Settings(BaseModel):
     def kind(cls) -> str:
         """The ``type`` that names this class in a recipe: its own word, or its import path."""
         # A user's subclass of a built-in inherits its field, and is another kind all the same.
-        declared = "type" in cls.__dict__.get("__annotations__", {})
+        declared = "type" in inspect.get_annotations(cls)
         return str(cls.model_fields["type"].default) if declared else f"{cls.__module__}:{cls.__qualname__}"
 
     def written(self) -> dict[str, Any]:

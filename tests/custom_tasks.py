@@ -5,9 +5,25 @@ from typing import Any
 
 from PIL import Image
 
-from tasks_lib import ImageAnswer, ImageGenerationModel, ImageRequest, ImageTask, StepInput, StepOutput
+from tasks_lib import (
+    ImageAnswer,
+    ImageGeneration,
+    ImageGenerationModel,
+    ImageRequest,
+    ImageTask,
+    StepInput,
+    StepOutput,
+)
 
-__all__ = ["CountingTask", "DocumentedTask", "FlatColour", "Forgetful", "PosterTask", "ThumbnailTask"]
+__all__ = [
+    "CountingTask",
+    "DocumentedTask",
+    "FlatColour",
+    "Forgetful",
+    "LoudGeneration",
+    "PosterTask",
+    "ThumbnailTask",
+]
 
 
 class PosterTask(ImageTask):
@@ -110,3 +126,10 @@ class FlatColour(ImageGenerationModel):
         colour = ((request.seed or 0) % 256, len(request.prompt) % 256, request.number % 256)
         Image.new("RGB", (self.side, self.side), colour).save(buffer, "PNG")
         return buffer.getvalue()
+
+
+class LoudGeneration(ImageGeneration):
+    """A built-in task with one thing changed."""
+
+    def format_input(self, input: dict[str, Any]) -> str:
+        return f"{input['prompt']}!"

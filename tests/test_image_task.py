@@ -13,7 +13,6 @@ from tests.custom_tasks import DocumentedTask, FlatColour, PosterTask
 from tests.endpoint import Endpoint
 from tests.endpoint_images import shows_prompt
 
-
 Load = Callable[..., ImageTask]
 
 

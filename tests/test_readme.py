@@ -1,6 +1,5 @@
 """The README's code runs as it stands there."""
 
-import os
 import re
 import subprocess
 import sys
@@ -47,4 +46,5 @@ def test_every_proof_exists() -> None:
     for name, path in re.findall(r"\[(test_\w+)(?:\.py)?\]\((tests/[\w/]+\.py)\)", README):
         text = (ROOT / path).read_text()
         assert f"def {name}(" in text or Path(path).stem == name, name
-    assert not [link for link in re.findall(r"\]\(((?!http)[^)#]+)\)", README) if not os.path.exists(ROOT / link)]
+    links = re.findall(r"\]\(((?!http)[^)#]+)\)", README)
+    assert not [link for link in links if not (ROOT / link).exists()]

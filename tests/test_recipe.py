@@ -55,7 +55,10 @@ def test_a_recipe_survives_its_yaml() -> None:
             r"task\.image_generation_model.*unknown key 'widht'; did you mean 'width'\?",
         ),
         (drawn_by({"type": "procedurall"}, ["x"]), r"task\.image_generation_model.*'procedural'"),
-        (drawn_by({"type": "no_such_package.module:Model"}, ["x"]), r"'no_such_package.module:Model' cannot be imported"),
+        (
+            drawn_by({"type": "no_such_package.module:Model"}, ["x"]),
+            r"'no_such_package.module:Model' cannot be imported",
+        ),
         (drawn_by({"type": "tests.custom_tasks:Nothing"}, ["x"]), r"'tests.custom_tasks:Nothing' cannot be imported"),
         (drawn_by({"type": "pathlib:Path"}, ["x"]), r"'pathlib:Path' is not a subclass of ImageGenerationModel"),
         (changed(name="../../x"), r"name: .*'\.\./\.\./x'"),
@@ -63,7 +66,9 @@ def test_a_recipe_survives_its_yaml() -> None:
         (changed(output={"path": "d", "splits": {"train": 0.5}}), r"shares of the splits must add up to 1.*0\.5"),
         (changed(output={"path": "d", "splits": {"a/b": 1.0}}), r"split names are letters.*a/b"),
         (
-            drawn_by({"type": "inference_endpoints", "base_url": "http://127.0.0.1:9"}, ["x"], limits={"max_cost_usd": 1}),
+            drawn_by(
+                {"type": "inference_endpoints", "base_url": "http://127.0.0.1:9"}, ["x"], limits={"max_cost_usd": 1}
+            ),
             r"limits\.max_cost_usd needs a price",
         ),
         (drawn_by({"type": "inference_endpoints"}, ["x"]), r"exactly one of model_id, endpoint_name and base_url"),
@@ -133,3 +138,10 @@ def test_the_recipe_has_a_form() -> None:
     undescribed = [name for name, field in schema["properties"].items() if "description" not in field]
     assert undescribed == []
     assert {"ProceduralImageGeneration", "InferenceEndpointsImageGeneration"} <= set(schema["$defs"])
+
+
+def test_a_subclass_of_a_built_in_is_its_own_kind() -> None:
+    """A user's subclass of a built-in task goes by its import path, and stays itself through overrides."""
+    recipe = load_recipe(drawn_by({"type": "procedural"}, ["x"], task={"type": "tests.custom_tasks:LoudGeneration"}))
+    assert recipe.task.kind() == "tests.custom_tasks:LoudGeneration"
+    assert type(load_recipe(recipe, {"seed": 2}).task) is type(recipe.task)

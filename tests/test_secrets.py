@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from tasks_lib.errors import ImageloomError, StopError
 from tasks_lib.generator import ImageGenerator
+from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.models.http_answers import redact
 from tasks_lib.store import ImageStore
@@ -36,7 +37,7 @@ def test_echoed_token_is_shown_and_kept_nowhere(tmp_path: Path, token: str, stat
     with EchoServer(status, kind) as server:
         model = InferenceEndpointsImageGeneration(base_url=server.url)
         model.load()
-        generator = ImageGenerator(model, ImageStore(tmp_path))
+        generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_attempts=2))
         try:
             (found,) = generator.generate([ImageRequest("a cat")])
             said = f"{found!r} {found.error}"
@@ -58,7 +59,7 @@ def test_password_of_the_url_is_shown_and_kept_nowhere(tmp_path: Path) -> None:
         url = server.url.replace("http://", f"http://me:{PASSWORD}@")
         model = InferenceEndpointsImageGeneration(base_url=url)
         model.load()
-        generator = ImageGenerator(model, ImageStore(tmp_path))
+        generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_attempts=2))
         (found,) = generator.generate([ImageRequest("a cat")])
         generator.close()
         assert server.authorizations[0].startswith("Basic ")
@@ -86,7 +87,7 @@ def test_token_that_cannot_be_sent_is_not_shown(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("MARKED_TOKEN", f"{TOKEN}\n{TOKEN}")
     model = InferenceEndpointsImageGeneration(base_url="http://127.0.0.1:9", token_env="MARKED_TOKEN")
     model.load()
-    generator = ImageGenerator(model, ImageStore(tmp_path))
+    generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_attempts=2))
     try:
         (found,) = generator.generate([ImageRequest("a cat")])
         said = repr(found)

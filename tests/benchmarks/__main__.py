@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 
+from tests.benchmarks.adaptive_concurrency import adaptive_concurrency
 from tests.benchmarks.cached_rerun import cached_rerun
 from tests.benchmarks.conversion import conversion
 from tests.benchmarks.figure import Figure
@@ -14,7 +15,15 @@ from tests.benchmarks.shard_writing import shard_writing
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     benchmark.__name__: benchmark
-    for benchmark in (generation_100_ms, generation_1_s, cached_rerun, conversion, memory, shard_writing)
+    for benchmark in (
+        generation_100_ms,
+        generation_1_s,
+        adaptive_concurrency,
+        cached_rerun,
+        conversion,
+        memory,
+        shard_writing,
+    )
 }
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tasks_lib.models.base import ImageRequest
-from tasks_lib.models.procedural.colours import colour_of
 from tasks_lib.models.procedural import ProceduralImageGeneration
+from tasks_lib.models.procedural.colours import colour_of
 
 __all__ = ["Blob", "Pixels", "blobs", "border", "drawn"]
 
