@@ -49,7 +49,7 @@ class Progress:
     """Generations accounted for."""
     total: int
     counts: Mapping[str, int]
-    spent_usd: float
+    spent_usd: float | None
 
 
 class Build:
@@ -77,7 +77,6 @@ class Build:
         self._writer: ShardWriter | None = None
         near = recipe.checks.near_duplicates
         self._duplicates = DuplicateIndex(near.distance) if near else None
-        self._total_usd = 0.0
         self._features: Features | None = None
         self.total = self._table.num_rows * recipe.task.num_generations
 
@@ -97,7 +96,6 @@ class Build:
             self._open_writer([result.columns for result in checked])
         assert self._writer is not None
         self._ledger.write([entry for result in checked for entry in result.ledger])
-        self._total_usd += sum(entry["cost_usd"] or 0.0 for result in checked for entry in result.ledger)
         for (config, split), rows in _grouped(checked).items():
             self._writer.write(config, split, rows)
         self._tell("generating")
@@ -170,8 +168,8 @@ class Build:
             counts=dict(sorted(self._ledger.counts.items())),
             from_store=self._ledger.from_store,
             asked=self._ledger.asked,
-            spent_usd=round(self._ledger.spent_usd, 6),
-            total_usd=round(self._total_usd, 6),
+            spent_usd=self._ledger.spent_usd,
+            total_usd=self._ledger.total_usd,
             seconds=round(time.monotonic() - self._started, 3),
             splits={config: {split: size.rows for split, size in each.items()} for config, each in sizes.items()},
             reasons=dict(self._ledger.reasons.most_common(10)),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Distiset"]
 
 STRIP_IMAGES = 8
-BYTES_AT_ONCE = 8 * 1024 * 1024
+BYTES_AT_ONCE = 2 * 1024 * 1024
 
 
 class Distiset(dict[str, Any]):

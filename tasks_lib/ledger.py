@@ -30,7 +30,10 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self.from_store = 0
         self.asked = 0
-        self.spent_usd = 0.0
+        self.spent_usd: float | None = 0.0
+        """On images of this run; ``None`` once one's price is unknown."""
+        self.total_usd: float | None = 0.0
+        """What all images cost, whenever they were paid."""
         self.reasons: Counter[str] = Counter()
         """How often each reason for not having an image was met."""
         self._schema = pa.schema(
@@ -61,11 +64,23 @@ class Ledger:
             self.counts[entry["status"]] += 1
             self.from_store += entry["from_store"]
             self.asked += entry["attempts"] > 0
-            self.spent_usd += (entry["cost_usd"] or 0.0) if entry["attempts"] else 0.0
+            self._add_cost(entry)
             if entry["error"]:
                 self.reasons[entry["error"]] += 1
         self._writer.write_table(pa.Table.from_pylist(list(entries), schema=self._schema))
 
+    def _add_cost(self, entry: Row) -> None:
+        if not entry["fingerprint"]:
+            return
+        self.total_usd = _sum(self.total_usd, entry["cost_usd"])
+        if entry["attempts"]:
+            self.spent_usd = _sum(self.spent_usd, entry["cost_usd"])
+
     def close(self) -> None:
         """Finish the file."""
         self._writer.close()
+
+
+def _sum(known: float | None, cost: float | None) -> float | None:
+    # Rounded as it grows: a thousand times 0.003 is 3.0 dollars.
+    return None if known is None or cost is None else round(known + cost, 9)

@@ -8,8 +8,10 @@ from typing import Any
 __all__ = ["BuildReport", "count_of", "dollars"]
 
 
-def dollars(amount: float) -> str:
-    """An amount as people write it: ``0.42 USD``, with more digits where cents hide it."""
+def dollars(amount: float | None) -> str:
+    """An amount as people write it: ``0.42 USD``, with more digits where cents hide it; ``None`` is unknown."""
+    if amount is None:
+        return "cost unknown"
     if amount == 0 or amount >= 0.1:
         return f"{amount:,.2f} USD"
     return f"{amount:.4f} USD"
@@ -34,10 +36,10 @@ class BuildReport:
     """Generations whose images were paid for before."""
     asked: int
     """Generations asked in this run."""
-    spent_usd: float
-    """Spent in this run."""
-    total_usd: float
-    """What all images of the dataset cost, whenever they were paid."""
+    spent_usd: float | None
+    """Spent in this run; ``None`` where an image's price is unknown."""
+    total_usd: float | None
+    """What all images of the dataset cost, whenever they were paid; ``None`` where a price is unknown."""
     seconds: float
     splits: Mapping[str, Mapping[str, int]]
     """Rows by config and split."""

@@ -1,6 +1,7 @@
 """Posting to an endpoint over connections of our own, and reading no more of an answer than an image can have."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,14 +27,18 @@ class HttpAnswer:
 class HttpPoster:
     """Posts over kept connections, which belong to the running event loop; pickled, it travels without them.
 
+    Each call in flight has a client of its own with one connection: a client that holds many looks at every idle
+    one in each call, which takes as long as the rest of it.
+
     Args:
         max_bytes: of an answer, beyond which it is not read.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._client: httpx2.AsyncClient | None = None
+        self._idle: list[httpx2.AsyncClient] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._tls: ssl.SSLContext | None = None
 
     def __reduce__(self) -> tuple[type["HttpPoster"], tuple[int]]:
         return HttpPoster, (self._max_bytes,)
@@ -47,17 +52,31 @@ class HttpPoster:
             GenerationError: the answer has more than ``max_bytes``.
             httpx2.RequestError: there is no whole answer.
         """
-        call = self._connected().stream("POST", url, json=json, content=content, headers=headers)
-        async with call as response:
-            is_error = response.status_code >= 400
-            body = await (_beginning(response) if is_error else self._whole(response))
-            return HttpAnswer(response.status_code, response.headers, body)
+        client = self._take_client()
+        try:
+            async with client.stream("POST", url, json=json, content=content, headers=headers) as response:
+                is_error = response.status_code >= 400
+                body = await (_beginning(response) if is_error else self._whole(response))
+                return HttpAnswer(response.status_code, response.headers, body)
+        finally:
+            self._idle.append(client)
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        client, self._client = self._client, None
-        if client is not None:
+        """Close the connections; calls still in flight keep theirs."""
+        idle, self._idle = self._idle, []
+        for client in idle:
             await client.aclose()
+
+    def _take_client(self) -> httpx2.AsyncClient:
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._idle, self._loop = [], loop
+        if self._idle:
+            return self._idle.pop()
+        # Reading the certificates takes longer than anything else here.
+        self._tls = self._tls or httpx2.create_ssl_context()
+        # The generator limits the time, the window the number of calls.
+        return httpx2.AsyncClient(timeout=None, follow_redirects=True, verify=self._tls)
 
     async def _whole(self, response: httpx2.Response) -> bytes:
         self._check_size(int(response.headers.get("content-length", 0)))
@@ -71,15 +90,6 @@ class HttpPoster:
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
             raise GenerationError(f"the answer has {size:,} bytes or more; at most {self._max_bytes:,} are taken.")
-
-    def _connected(self) -> httpx2.AsyncClient:
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            # The window limits the calls in flight, and the generator their time.
-            limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-            self._client = httpx2.AsyncClient(limits=limits, timeout=None, follow_redirects=True)
-            self._loop = loop
-        return self._client
 
 
 async def _beginning(response: httpx2.Response) -> bytes:
