@@ -116,7 +116,8 @@ class Build:
         (folder / RECIPE_FILE).write_text(self.recipe.to_yaml(), encoding="utf-8")
         samples = _write_samples(folder)
         write_card(folder, self.recipe, report, self._features, sizes, samples)
-        write_gallery(folder, title=self.recipe.name)
+        # Bounded in time and memory; `imageloom gallery` shows more where that is wanted.
+        write_gallery(folder, title=self.recipe.name, max_bytes=10_000_000, max_rows=2_000)
         self._staged.put_in_place()
         self._tell("done")
         distiset = self._assemble(sizes, report)

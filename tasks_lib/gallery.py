@@ -36,6 +36,7 @@ def write_gallery(
     *,
     title: str | None = None,
     max_bytes: int = 20_000_000,
+    max_rows: int = 20_000,
     thumbnail_side: int = 224,
     notes: Sequence[str] = (),
 ) -> Path:
@@ -48,6 +49,7 @@ def write_gallery(
         folder: a dataset folder.
         title: heading of the page; the folder's name by default.
         max_bytes: the page has at most so many bytes.
+        max_rows: the page shows at most so many rows.
         thumbnail_side: longest side of the smallest pictures, in pixels.
         notes: sentences to stand below the heading, as plain text.
 
@@ -60,8 +62,8 @@ def write_gallery(
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder} to make a gallery of. Give the folder of a dataset.")
     shards = find_shards(folder)
-    page = _Page(title or folder.resolve().name, tuple(notes), sum(shard.rows for shard in shards), max_bytes)
-    html = page.holding(_fitting_entries(page, shards, thumbnail_side))
+    page = _Page(title or folder.resolve().name, tuple(notes), sum(shard.rows for shard in shards), max_bytes, max_rows)
+    html = _fitting_page(page, shards, thumbnail_side)
     unfinished = folder / ".gallery.html.part"
     unfinished.write_bytes(html)
     return unfinished.replace(folder / "gallery.html")
@@ -94,6 +96,7 @@ class _Page:
     notes: tuple[str, ...]
     rows: int
     max_bytes: int
+    max_rows: int
 
     def holding(self, entries: Sequence[Row]) -> bytes:
         """The page with these entries, encoded."""
@@ -117,20 +120,18 @@ class _Page:
         )
         return html.encode()
 
-    def fits(self, entries: Sequence[Row]) -> bool:
-        """Whether the page with these entries has at most ``max_bytes``."""
-        return len(self.holding(entries)) <= self.max_bytes
 
-
-def _fitting_entries(page: _Page, shards: Sequence[Shard], smallest: int) -> Sequence[Row]:
+def _fitting_page(page: _Page, shards: Sequence[Shard], smallest: int) -> bytes:
     """All rows with pictures as large as fits, or else as many rows as fit with the smallest pictures."""
     probe = list(wanted_rows(shards, evenly_spread(page.rows, PROBED_ROWS)))
+    wanted = min(page.rows, page.max_rows)
     for side in (*(side for side in PREVIEW_SIDES if side > smallest), smallest):
-        affordable = _affordable_rows(page, probe, side)
-        if affordable >= page.rows or side == smallest:
+        affordable = min(wanted, _affordable_rows(page, probe, side))
+        if affordable == wanted or side == smallest:
             entries = list(read_entries(wanted_rows(shards, evenly_spread(page.rows, affordable)), side))
-            if page.fits(entries):
-                return entries
+            html = page.holding(entries)
+            if len(html) <= page.max_bytes:
+                return html
     return _thinned(page, entries)
 
 
@@ -141,17 +142,17 @@ def _affordable_rows(page: _Page, probe: Sequence[Rows], side: int) -> int:
     return room * sum(len(some.numbers) for some in probe) // taken
 
 
-def _thinned(page: _Page, entries: Sequence[Row]) -> Sequence[Row]:
-    """An even sample of the entries that fits."""
-    if not page.fits([]):
-        least = len(page.holding([]))
+def _thinned(page: _Page, entries: Sequence[Row]) -> bytes:
+    """The page with an even sample of the entries that fits."""
+    least = len(page.holding([]))
+    if least > page.max_bytes:
         raise UsageError(
             f"max_bytes is {page.max_bytes:,}, and a gallery without images takes {least:,} already. Raise max_bytes."
         )
     count = len(entries)
-    while not page.fits([entries[index] for index in evenly_spread(len(entries), count)]):
+    while len(html := page.holding([entries[index] for index in evenly_spread(len(entries), count)])) > page.max_bytes:
         count = count * 49 // 50
-    return [entries[index] for index in evenly_spread(len(entries), count)]
+    return html
 
 
 def _facets(entries: Sequence[Row]) -> list[Row]:

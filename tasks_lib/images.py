@@ -1,6 +1,5 @@
 """Image bytes as they travel: base64, data URI, path or store reference; what they are; whether they are whole."""
 
-import base64
 import binascii
 import html
 import io
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import fsspec
+import pybase64
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tasks_lib.errors import BadImageError, GenerationError, ImageCellError
@@ -65,7 +65,7 @@ def image_to_str(image: Image.Image | bytes, image_format: str = "PNG") -> Base6
         buffer = io.BytesIO()
         image.save(buffer, format=image_format)
         image = buffer.getvalue()
-    return Base64Image(base64.b64encode(image).decode("ascii"))
+    return Base64Image(pybase64.b64encode_as_string(image))
 
 
 def image_from_str(image_str: str) -> Image.Image:
@@ -101,7 +101,7 @@ def read_image_cell(value: Any) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
     if isinstance(value, Image.Image):
-        return base64.b64decode(image_to_str(value))
+        return pybase64.b64decode(image_to_str(value))
     if isinstance(value, dict) and {"bytes", "path"} & set(value):
         return value["bytes"] if value.get("bytes") is not None else read_image_cell(value.get("path"))
     if isinstance(value, str):
@@ -114,7 +114,8 @@ def _bytes_of_text(text: str) -> bytes:
         return _open(text.removeprefix(REFERENCE_PREFIX))
     if text.startswith("data:"):
         return _decode(text.partition(",")[2], text)
-    if "://" in text or (len(text) < 4096 and ("." in text or "\\" in text)):
+    # A megabyte of base64 is not searched for a scheme.
+    if "://" in text[:64] or (len(text) < 4096 and ("." in text or "\\" in text)):
         # Base64 has no dot, no backslash and no colon.
         return _open(text)
     return _decode(text, text)
@@ -122,7 +123,7 @@ def _bytes_of_text(text: str) -> bytes:
 
 def _decode(encoded: str, shown: str) -> bytes:
     try:
-        return base64.b64decode("".join(encoded.split()) if encoded[-1:].isspace() else encoded, validate=True)
+        return pybase64.b64decode("".join(encoded.split()) if encoded[-1:].isspace() else encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImageCellError(f"{_short(shown)} is neither base64 nor a path: {error}.") from error
 

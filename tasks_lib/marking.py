@@ -144,7 +144,8 @@ def _jpeg_segments(data: bytes) -> list[tuple[int, int, int]]:
         end = start + 2 + struct.unpack_from(">H", data, start + 2)[0]
         segments.append((marker, start, end))
         start = end
-    if data.find(b"\xff\xd9", start) < 0:
+    # From the end, where it stands: from the front the whole image would be searched.
+    if data.rfind(b"\xff\xd9", start) < 0:
         raise _UntouchableError
     return segments
 

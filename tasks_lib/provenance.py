@@ -17,6 +17,11 @@ Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """A SHA-256 in hexadecimal."""
 
 
+# Made once: json.dumps makes an encoder at each call, and a row is spelled four times.
+_STRICT = json.JSONEncoder(allow_nan=False)
+_SORTED = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def canonical_json(value: Any) -> str:
     """JSON with one spelling for equal values: sorted keys, no spaces, plain UTF-8 (1 and 1.0 differ).
 
@@ -26,8 +31,7 @@ def canonical_json(value: Any) -> str:
     """
     # Read back before it is sorted: a record must have the same spelling when it comes from its file, where
     # keys are texts and a pair of surrogates is one character.
-    plain = json.loads(json.dumps(value, allow_nan=False))
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _SORTED.encode(json.loads(_STRICT.encode(value)))
 
 
 def sha256(data: bytes | str) -> str:

@@ -1,6 +1,6 @@
 """Reading shards back without their image bytes, so that a dataset of any size fits in memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from datasets import Dataset, Features
 
 __all__ = ["read_without_images"]
+
+ROWS_AT_ONCE = 4096
+"""Of which Python objects are made at the same time."""
 
 
 def read_without_images(paths: Sequence[Path], features: "Features", reference: Callable[[str], str]) -> "Dataset":
@@ -27,18 +30,26 @@ def read_without_images(paths: Sequence[Path], features: "Features", reference: 
 
     images = image_columns(features)
     columns = [_path_leaf(name, images[name]) if name in images else name for name in features]
-    table = pa.concat_tables([pq.ParquetFile(path).read(columns=columns) for path in paths])
-    light = {name: List(Value("string")) if images.get(name) else Value("string") for name in images}
+    light = {name: List(Value("string")) if listed else Value("string") for name, listed in images.items()}
     schema = Features({**features, **light}).arrow_schema
-    arrays = [
-        _references(table.column(name).combine_chunks(), reference) if name in images else table.column(name)
-        for name in schema.names
-    ]
-    return Dataset(pa.Table.from_arrays(arrays, schema=schema))
+    batches = (batch for path in paths for batch in pq.ParquetFile(path).iter_batches(ROWS_AT_ONCE, columns=columns))
+    tables = [_with_references(batch, schema, images, reference) for batch in batches]
+    return Dataset(pa.concat_tables(tables) if tables else schema.empty_table())
 
 
 def _path_leaf(name: str, listed: bool) -> str:
     return f"{name}.list.element.path" if listed else f"{name}.path"
+
+
+def _with_references(
+    batch: "pa.RecordBatch", schema: "pa.Schema", images: Mapping[str, bool], reference: Callable[[str], str]
+) -> "pa.Table":
+    import pyarrow as pa
+
+    columns = [
+        _references(batch.column(name), reference) if name in images else batch.column(name) for name in schema.names
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _references(cells: "pa.Array", reference: Callable[[str], str]) -> "pa.Array":
