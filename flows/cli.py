@@ -166,7 +166,11 @@ def _run_build(start: Any, json_: bool, debug: bool) -> None:
     if server:
         server.wait()
     with progress_bar(Console(stderr=True)):
-        distiset = asyncio.run(start(prefect_flows))
+        try:
+            distiset = asyncio.run(start(prefect_flows))
+        except prefect_flows.TerminationSignal:
+            # A service manager's way to stop is as good as Ctrl-C.
+            raise KeyboardInterrupt from None
     report = distiset.report
     _print(report.to_dict(), report.lines(), report.headline, json_)
     if not json_:
@@ -225,6 +229,9 @@ def _one_sentence_errors(debug: bool) -> Iterator[None]:
 
     try:
         yield
+    except KeyboardInterrupt:
+        typer.echo("imageloom: stopped. Every image that arrived is kept; run the same command to go on.", err=True)
+        raise typer.Exit(130) from None
     except ImageloomError as error:
         if debug:
             raise

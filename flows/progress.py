@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tasks_lib.build import Progress as BuildProgress
-from tasks_lib.build import progress_logger
+from tasks_lib.progress import Progress as BuildProgress
+from tasks_lib.progress import progress_logger
 from tasks_lib.report import dollars
 
 __all__ = ["progress_bar"]

@@ -1,10 +1,8 @@
 """One build, from recipe to dataset folder; an orchestrator brings the batches and takes them back in order."""
 
-import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +18,7 @@ from tasks_lib.gallery import sample_thumbnails, write_gallery
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.ledger import Ledger
 from tasks_lib.marking import mark_as_generated
+from tasks_lib.progress import Progress, tell
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport
 from tasks_lib.session import GenerationSession
@@ -32,24 +31,7 @@ from tasks_lib.tasks import ImageTask, Row
 if TYPE_CHECKING:
     from datasets import Features
 
-__all__ = ["Build", "Progress", "connected_task", "progress_logger"]
-
-progress_logger = logging.getLogger("imageloom.progress")
-"""Every step of a build is a record here whose ``progress`` attribute is a :class:`Progress`."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a build is."""
-
-    name: str
-    stage: str
-    """``generating``, ``writing`` or ``done``."""
-    done: int
-    """Generations accounted for."""
-    total: int
-    counts: Mapping[str, int]
-    spent_usd: float | None
+__all__ = ["Build", "connected_task"]
 
 
 class Build:
@@ -98,7 +80,7 @@ class Build:
         self._ledger.write([entry for result in checked for entry in result.ledger])
         for (config, split), rows in _grouped(checked).items():
             self._writer.write(config, split, rows)
-        self._tell("generating")
+        self.tell("generating")
 
     def finish(self) -> Distiset:
         """Write card, gallery and ledger, put the folder in its place, and give the dataset back.
@@ -107,7 +89,7 @@ class Build:
             TooManyFailuresError: more failed than ``max_failure_rate``; the dataset is written all the same,
                 and is the error's ``distiset``.
         """
-        self._tell("writing")
+        self.tell("writing")
         assert self._writer is not None and self._features is not None
         sizes = self._close_shards()
         self._ledger.close()
@@ -119,7 +101,7 @@ class Build:
         # Bounded in time and memory; `imageloom gallery` shows more where that is wanted.
         write_gallery(folder, title=self.recipe.name, max_bytes=10_000_000, max_rows=2_000)
         self._staged.put_in_place()
-        self._tell("done")
+        self.tell("done")
         distiset = self._assemble(sizes, report)
         _check_failures(distiset, self.recipe)
         return distiset
@@ -195,13 +177,13 @@ class Build:
         names = list(image_columns(self._features))
         return distiset.transform_columns_to_image(names) if names else distiset
 
-    def _tell(self, stage: str) -> None:
-        ledger = self._ledger
-        progress = Progress(
-            self.recipe.name, stage, ledger.generations, self.total, dict(ledger.counts), ledger.spent_usd
-        )
-        told = f"{progress.name}: {stage} {progress.done} of {progress.total}"
-        progress_logger.info(told, extra={"progress": progress})
+    def tell(self, stage: str = "generating") -> None:
+        """Log how far the build is, the images of batches under way included."""
+        ledger, paid = self._ledger, self.task.llm.generator.budget
+        under_way = max(0, paid.images - ledger.paid)
+        priced = self.task.image_generation_model.price_per_image_usd is not None
+        spent = float(paid.cost_usd) if priced else ledger.spent_usd if ledger.paid else None
+        tell(Progress(self.recipe.name, stage, ledger.generations + under_way, self.total, dict(ledger.counts), spent))
 
 
 def connected_task(recipe: Recipe, store: ImageStore) -> ImageTask:

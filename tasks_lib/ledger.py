@@ -30,6 +30,8 @@ class Ledger:
         self.counts: Counter[str] = Counter()
         self.from_store = 0
         self.asked = 0
+        self.paid = 0
+        """Images that came in this run."""
         self.spent_usd: float | None = 0.0
         """On images of this run; ``None`` once one's price is unknown."""
         self.total_usd: float | None = 0.0
@@ -74,6 +76,7 @@ class Ledger:
             return
         self.total_usd = _sum(self.total_usd, entry["cost_usd"])
         if entry["attempts"]:
+            self.paid += 1
             self.spent_usd = _sum(self.spent_usd, entry["cost_usd"])
 
     def close(self) -> None:

@@ -37,6 +37,7 @@ __all__ = ["BATCHES_IN_PLAY", "ProgressArtifact", "final_state", "results_in_ord
 BATCHES_IN_PLAY = 8
 """Batches submitted and not yet consumed: with 128 rows each, 16 times 64 calls in flight."""
 SECONDS_BETWEEN_UPDATES = 2.0
+SECONDS_BETWEEN_TELLINGS = 0.5
 
 
 def _is_a_fault_of_the_machine(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
@@ -103,14 +104,23 @@ async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
         for batch in build.batches():
             pending.append(_submit(build, batch))
             if len(pending) == BATCHES_IN_PLAY:
-                yield await asyncio.to_thread(pending[0].result)
+                yield await _result(build, pending[0])
                 pending.popleft()
         while pending:
-            yield await asyncio.to_thread(pending[0].result)
+            yield await _result(build, pending[0])
             pending.popleft()
     finally:
         if pending:
             await _stop(build, pending)
+
+
+async def _result(build: Build, future: PrefectFuture[list[RowResult]]) -> list[RowResult]:
+    """Wait off the loop, telling meanwhile how far the build is: a batch may take minutes."""
+    waiting = asyncio.ensure_future(asyncio.to_thread(future.result))
+    while not waiting.done():
+        build.tell()
+        await asyncio.wait({waiting}, timeout=SECONDS_BETWEEN_TELLINGS)
+    return waiting.result()
 
 
 def _submit(build: Build, batch: Batch) -> PrefectFuture[list[RowResult]]:

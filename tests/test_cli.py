@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from datasets import load_dataset
 
 from tests.endpoint import Endpoint
+from tests.prefect_server import wait_until
 from tests.recipes import drawn_by, recipe_for
 
 DRAWN = drawn_by({"type": "procedural", "width": 32, "height": 32}, [f"a red circle {n}" for n in range(12)])
@@ -142,3 +144,26 @@ def test_a_gallery_can_be_made_again(recipe_file: Path, prefect_server: None) ->
     done = imageloom("gallery", "dataset")
     assert done.stdout.strip().endswith("dataset/gallery.html")
     assert Path("dataset/gallery.html").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_build_that_is_stopped_keeps_what_arrived(
+    in_folder: Path, endpoint: Endpoint, prefect_server: None, number: signal.Signals
+) -> None:
+    """Ctrl-C and SIGTERM end a build with one sentence; every image delivered is kept, and the next build goes on."""
+    recipe = recipe_for(endpoint, [f"prompt {n} {{{{slow seconds=0.3}}}}" for n in range(60)])
+    Path("recipe.yaml").write_text(yaml.safe_dump({**recipe, "limits": {"max_concurrency": 4}}))
+    command = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build:
+        wait_until(lambda: sum(call.delivered for call in endpoint.calls) >= 6, 60, "six images")
+        build.send_signal(number)
+        output, errors = build.communicate(timeout=30)
+    assert build.returncode == 130
+    assert "imageloom: stopped. Every image that arrived is kept; run the same command to go on." in errors
+    assert "Traceback" not in errors
+    assert output == ""
+    delivered = sum(call.delivered for call in endpoint.calls)
+    assert delivered < 60
+    done = imageloom("build", "recipe.yaml", "--json")
+    assert json.loads(done.stdout)["from_store"] == delivered
+    assert len(load_dataset("dataset")["train"]) == 60

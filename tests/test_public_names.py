@@ -30,7 +30,8 @@ def test_all_is_sorted_and_true(name: str) -> None:
     defined = {
         each
         for each, value in vars(module).items()
-        if each.isidentifier() and not each.startswith("_")
+        if each.isidentifier()
+        and not each.startswith("_")
         and getattr(value, "__module__", None) == name
         and (inspect.isclass(value) or inspect.isfunction(value))
     }
