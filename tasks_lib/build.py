@@ -63,7 +63,12 @@ class Build:
         self.total = self._table.num_rows * recipe.task.num_generations
 
     def batches(self) -> Iterator[Batch]:
-        """The source's rows, cut."""
+        """The source's rows, cut.
+
+        Raises:
+            StoreError: the store cannot keep an image; better now than after the first was paid for.
+        """
+        self.store.check_writable()
         recipe = self.recipe
         return cut_batches(self._table, self.task, recipe.batch_size, recipe.output.splits, recipe.seed)
 
