@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -38,9 +39,13 @@ class Calls:
         model: what is called.
         window: limits how many calls are in flight.
         retry: says which failed calls are tried again, and when.
+        keepers: the threads in which answers are verified and stored.
     """
 
-    def __init__(self, model: ImageGenerationModel, window: ConcurrencyLimit, retry: RetryPolicy) -> None:
+    def __init__(
+        self, model: ImageGenerationModel, window: ConcurrencyLimit, retry: RetryPolicy, keepers: ThreadPoolExecutor
+    ) -> None:
+        self._keepers = keepers
         self._model = model
         self._window = window
         self._retry = retry
@@ -86,7 +91,7 @@ class Calls:
                 flight.take_off()
                 answer = await self._call(request)
             arrival = Arrival(answer, attempts, time.monotonic() - started)
-            return await asyncio.get_running_loop().run_in_executor(None, keep, arrival)
+            return await asyncio.get_running_loop().run_in_executor(self._keepers, keep, arrival)
         finally:
             flight.land()
 

@@ -17,7 +17,7 @@ __all__ = ["EventLoopThread", "event_loop"]
 T = TypeVar("T")
 
 WORKERS = 32
-"""Threads that verify and write images: a write to an object store takes as long as a short call."""
+"""Threads for what would hold the loop up, such as a provider's image that its helper downloads."""
 
 TIDYING_S = 2.0
 """Seconds that an interrupted coroutine may take to tidy up."""

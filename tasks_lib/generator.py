@@ -6,6 +6,7 @@ bytes -> store -> settle``
 
 import asyncio
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +23,11 @@ from tasks_lib.provenance import Record, fingerprint, sha256
 from tasks_lib.store import ImageStore
 
 __all__ = ["Generation", "ImageGenerator"]
+
+LOCAL_KEEPERS = 2
+"""Threads that verify and write images. Many that write files at the same time take twelve times the CPU."""
+REMOTE_KEEPERS = 32
+"""The same, where a write takes as long as a short call."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,10 @@ class ImageGenerator:
         self.budget = Budget(self.limits.max_images, self.limits.max_cost_usd, model.price_per_image_usd)
         self.window = ConcurrencyLimit(self.limits.max_concurrency, self.limits.max_wait_s)
         self._identity = model.identity()
-        self._calls = Calls(model, self.window, RetryPolicy(self.limits.max_attempts, self.limits.max_wait_s))
+        retry = RetryPolicy(self.limits.max_attempts, self.limits.max_wait_s)
+        is_remote = store is not None and "://" in store.location
+        keepers = ThreadPoolExecutor(REMOTE_KEEPERS if is_remote else LOCAL_KEEPERS, "imageloom-keeper")
+        self._calls = Calls(model, self.window, retry, keepers)
         self._flights: Flights[Generation] = Flights()
 
     def __reduce__(self) -> tuple[type["ImageGenerator"], tuple[ImageGenerationModel, ImageStore | None, Limits]]:

@@ -12,10 +12,13 @@ from typing import Any, Protocol
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks_lib.errors import StoreError
+from tasks_lib.errors import MissingExtraError, StoreError
 from tasks_lib.store_layout import TEMPORARY
 
 __all__ = ["LocalObjects", "Objects", "RemoteObjects", "open_objects"]
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+"""The extra that installs what a kind of location needs."""
 
 LEFT_BEHIND_AFTER = 3600
 """Seconds after which nobody is writing a temporary file any more; writing one takes milliseconds."""
@@ -53,10 +56,15 @@ def open_objects(location: str) -> Objects:
             the environment, such as ``AWS_ENDPOINT_URL`` or ``FSSPEC_S3_ENDPOINT_URL``.
 
     Raises:
-        StoreError: there is no such kind of location, or its package is not installed.
+        MissingExtraError: the package for this kind of location is not installed.
+        StoreError: there is no such kind of location.
     """
     with _explained("opened", location):
-        filesystem, root = fsspec.core.url_to_fs(location)
+        protocol = fsspec.utils.get_protocol(location)
+        try:
+            filesystem, root = fsspec.core.url_to_fs(location)
+        except ImportError as error:
+            raise MissingExtraError(f"A store at {protocol}://", EXTRAS.get(protocol, protocol)) from error
     if not isinstance(filesystem, LocalFileSystem):
         return RemoteObjects(location)
     if "::" in location:
@@ -179,6 +187,8 @@ class RemoteObjects:
 def _explained(what: str, location: str) -> Iterator[None]:
     try:
         yield
+    except MissingExtraError:
+        raise
     except Exception as error:  # file systems raise errors of their libraries, not only OSError
         reason = str(error) or type(error).__name__
         raise StoreError(

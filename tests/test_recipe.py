@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks_lib.errors import ImageloomError, MissingSecretError, RecipeError, SourceError, UsageError
+from tasks_lib.errors import ImageloomError, MissingExtraError, MissingSecretError, RecipeError, SourceError, UsageError
 from tasks_lib.estimate import estimate
 from tasks_lib.recipe import Recipe, load_recipe
 from tests.recipes import drawn_by
@@ -121,6 +121,14 @@ def test_a_missing_token_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_recipe(drawn_by({"type": "inference_endpoints", "model_id": "a/b"}, ["x"])).task.image_generation_model
     with pytest.raises(MissingSecretError, match=r"environment variable HF_TOKEN is not set.*export HF_TOKEN"):
         model.load()
+
+
+def test_a_missing_extra_is_named(in_folder: Path) -> None:
+    """A store on storage whose package is not installed says which extra installs it, as a usage error."""
+    recipe = load_recipe(changed(store="gs://bucket/store"))
+    with pytest.raises(MissingExtraError, match=r"A store at gs:// .* pip install 'imageloom\[gcs\]'"):
+        estimate(recipe)
+    assert issubclass(MissingExtraError, UsageError)
 
 
 def test_mistakes_in_sources_are_usage_errors(in_folder: Path) -> None:
