@@ -1,5 +1,6 @@
 """The flow, end to end: a recipe in, a dataset folder out, through a real Prefect server."""
 
+import asyncio
 import base64
 import hashlib
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Image, load_dataset
 
+from flows.build_image_dataset import build_image_dataset
 from tasks_lib import Distiset
 from tasks_lib.errors import OutputError, RecipeError, StopError, TooManyFailuresError
 from tests.endpoint import Endpoint
@@ -241,3 +243,13 @@ def test_base64_of_a_row_is_what_the_dataset_holds(build_dataset: Build, endpoin
     cells = load_dataset("dataset")["train"].cast_column("image", Image(decode=False))["image"]
     sent = [base64.b64encode(endpoint.image_for(call.prompt, call.parameters)) for call in endpoint.calls]
     assert sorted(base64.b64encode(cell["bytes"]) for cell in cells) == sorted(sent)
+
+
+@pytest.mark.parametrize("name", ["colour-shapes", "shape-scenes"])
+def test_the_offline_examples_build(prefect_server: None, in_folder: Path, name: str) -> None:
+    """Each example that needs no key builds, complete, with the values of its template as columns."""
+    recipe = Path(__file__).parent.parent / "deployments" / "recipes" / f"{name}.yaml"
+    report = asyncio.run(build_image_dataset(str(recipe), limit=12)).report
+    assert report is not None
+    assert report.counts["ok"] >= 11
+    assert "colour" in load_dataset(f"datasets/{name}")["train"].column_names

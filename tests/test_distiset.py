@@ -131,3 +131,19 @@ def test_it_shows_itself() -> None:
     assert page.count("<img ") == 8
     assert base64.b64encode(png()).decode() in page
     assert "Distiset({" in repr(distiset)
+
+
+@pytest.mark.parametrize("side", [1, 20, 30, 40])
+def test_base64_as_long_as_a_file_name_is_no_path(side: int) -> None:
+    """Text too long for a file name and too short for a large image is base64 all the same."""
+    buffer = io.BytesIO()
+    Pillow.effect_noise((side, side), 90).save(buffer, "PNG")
+    distiset = Distiset(default=Dataset.from_dict({"image": [image_to_str(buffer.getvalue())]}))
+    assert distiset.transform_columns_to_image("image")["default"][0]["image"].size == (side, side)
+
+
+def test_a_slice_of_lists_is_transformed() -> None:
+    """Lists of images in a part of a dataset are transformed as in the whole."""
+    rows = Dataset.from_dict({"image": [[image_to_str(png("red"))], [image_to_str(png("blue"))] * 2]})
+    part = Distiset(default=rows.select(range(1, 2))).transform_columns_to_image("image")["default"]
+    assert [image.getpixel((0, 0)) for image in part[0]["image"]] == [(0, 0, 255)] * 2
