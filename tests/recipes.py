@@ -9,23 +9,11 @@ __all__ = ["drawn_by", "recipe_for"]
 
 def recipe_for(endpoint: Endpoint, prompts: Any, **settings: Any) -> dict[str, Any]:
     """A recipe that asks the endpoint; ``task`` and other settings are merged in."""
-    task = {
-        "type": "image_generation",
-        "image_generation_model": {"type": "inference_endpoints", "base_url": endpoint.url},
-        **settings.pop("task", {}),
-    }
-    return {
-        "name": "test",
-        "prompts": prompts,
-        "task": task,
-        "store": "./store",
-        "output": {"path": "./dataset"},
-        **settings,
-    }
+    return drawn_by({"type": "inference_endpoints", "base_url": endpoint.url}, prompts, **settings)
 
 
 def drawn_by(model: dict[str, Any], prompts: Any, **settings: Any) -> dict[str, Any]:
-    """A recipe of another model, with the same places."""
+    """The same for any model."""
     task = {"type": "image_generation", **settings.pop("task", {}), "image_generation_model": model}
     return {
         "name": "test",
