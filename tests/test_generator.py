@@ -1,11 +1,7 @@
-"""The generator asks no more than it must, stops at once, and keeps what was paid for."""
+"""The generator asks no more than it must, whoever asks, and from wherever."""
 
 import asyncio
-import os
 import pickle
-import signal
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,39 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import PrivateAttr
 
-from tasks_lib.errors import RecipeError, StopError, StoreError
+from tasks_lib.errors import RecipeError
 from tasks_lib.event_loop import event_loop
 from tasks_lib.generator import Generation, ImageGenerator
 from tasks_lib.limits import Limits
-from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest, InferenceEndpointsImageGeneration
+from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.store import ImageStore
 from tests.endpoint import Endpoint
-from tests.endpoint_images import image_for
-
-IMAGE = image_for("a cat", image_format="png")
-
-
-class Model(ImageGenerationModel):
-    """Answers by the prompt, in this process: "wait" waits for `released`, "type" and "text" are mistakes."""
-
-    _released: threading.Event = PrivateAttr(default_factory=threading.Event)
-    _asked: list[str] = PrivateAttr(default_factory=list)
-
-    @property
-    def model_name(self) -> str:
-        return "test"
-
-    async def agenerate(self, request: ImageRequest) -> ImageAnswer | bytes:
-        self._asked.append(request.prompt)
-        if request.prompt.startswith("type"):
-            raise TypeError("a mistake in the model")
-        if request.prompt.startswith("text"):
-            return "an image, as text"  # type: ignore[return-value]
-        if request.prompt.startswith("wait"):
-            await asyncio.to_thread(self._released.wait, 10)
-        return IMAGE
+from tests.generating import kept_in, requests_for
 
 
 @pytest.fixture
@@ -57,22 +29,6 @@ def generator(endpoint: Endpoint, tmp_path: Path) -> Iterator[ImageGenerator]:
     generator = ImageGenerator(model, ImageStore(tmp_path / "store"), Limits(max_concurrency=8))
     yield generator
     generator.close()
-
-
-def requests_for(prompt: str, count: int) -> list[ImageRequest]:
-    return [ImageRequest(prompt, seed=number, number=number) for number in range(count)]
-
-
-def wait_until(true: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
-
-
-def kept_in(generator: ImageGenerator) -> int:
-    assert generator.store is not None
-    assert generator.store.verify() == {}
-    return generator.store.stats().images
 
 
 def test_store_is_asked_first(endpoint: Endpoint, generator: ImageGenerator) -> None:
@@ -103,122 +59,6 @@ def test_without_a_store_the_bytes_are_given(endpoint: Endpoint) -> None:
 def test_nothing_to_do(generator: ImageGenerator) -> None:
     """No requests get no answers, and nothing is called."""
     assert generator.generate([]) == []
-
-
-# Stopping.
-
-
-@pytest.mark.parametrize("status", [401, 402, 403, 404])
-def test_stop_error_asks_nothing_more_and_keeps_what_is_in_flight(
-    endpoint: Endpoint, generator: ImageGenerator, status: int
-) -> None:
-    """At the first answer that no request can succeed, queued ones are dropped and those in flight are kept."""
-    slow = [ImageRequest(f"{number} {{{{slow seconds=0.5}}}}") for number in range(7)]
-    retried = ImageRequest("{{429 times=inf}}")
-    queued = [ImageRequest(f"queued {number}") for number in range(50)]
-    with pytest.raises(StopError, match=f"answered {status}"):
-        generator.generate([*slow, retried, ImageRequest(f"{{{{{status}}}}}"), *queued])
-    asked = Counter(call.prompt.split()[0] for call in endpoint.calls)
-    assert asked["queued"] <= 1  # one may have taken the place of a throttled call
-    assert kept_in(generator) == 7 + asked["queued"]
-    before = len(endpoint.calls)
-    with pytest.raises(StopError, match=f"answered {status}"):
-        generator.generate([*slow, ImageRequest("another")])
-    assert len(endpoint.calls) == before
-    assert {each.status for each in generator.generate(slow)} == {"ok"}
-
-
-def test_five_invalid_requests_in_a_row_stop(endpoint: Endpoint, generator: ImageGenerator) -> None:
-    """Four invalid requests are four failed rows; five with no other answer in between mean wrong options."""
-    generator = ImageGenerator(generator.model, generator.store, Limits(max_concurrency=1))
-    mixed = [ImageRequest(f"{number} {{{{400}}}}") for number in range(4)]
-    refused = [ImageRequest("{{refused-hf}}")]
-    found = generator.generate([*mixed, ImageRequest("fine")])
-    found += generator.generate([*mixed, *refused])
-    assert Counter(each.status for each in found) == {"failed": 8, "ok": 1, "refused": 1}
-    endpoint.reset()
-    with pytest.raises(StopError, match=r"5 requests in a row were rejected.*answered 400.*generation_kwargs"):
-        generator.generate([ImageRequest(f"again {number} {{{{400}}}}") for number in range(9)])
-    assert len(endpoint.calls) == 5
-
-
-@pytest.mark.parametrize(("prompt", "message"), [("type", "a mistake in the model"), ("text", "must return an ImageA")])
-def test_programming_error_stops(tmp_path: Path, prompt: str, message: str) -> None:
-    """A mistake in a model's code comes out as it is, at once, and is not asked again for the next row."""
-    model = Model()
-    generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_concurrency=2))
-    with pytest.raises(TypeError, match=message):
-        generator.generate([ImageRequest("fine"), *(ImageRequest(f"{prompt} {number}") for number in range(20))])
-    assert len(model._asked) <= 3
-    assert kept_in(generator) == 1
-
-
-def test_store_that_cannot_be_written_stops(tmp_path: Path) -> None:
-    """Where images cannot be kept, none is asked after the first."""
-    (tmp_path / "store").write_text("a file where the store's folder should be")
-    model = Model()
-    generator = ImageGenerator(model, ImageStore(tmp_path / "store"), Limits(max_concurrency=2))
-    with pytest.raises(StoreError, match="store"):
-        generator.generate(requests_for("a cat", 20))
-    assert len(model._asked) <= 3
-
-
-def test_stop_keeps_what_arrives_in_time(endpoint: Endpoint, generator: ImageGenerator) -> None:
-    """After stop() nothing is asked, what arrives in a moment is kept, and every caller is back within two seconds."""
-    prompts = [*(f"{number} {{{{slow seconds=0.7}}}}" for number in range(6)), "a {{hang}}", "b {{hang}}"]
-    queued = [f"queued {number}" for number in range(50)]
-    with ThreadPoolExecutor(2) as threads:
-        callers = [
-            threads.submit(generator.generate, [ImageRequest(prompt) for prompt in part]) for part in (prompts, queued)
-        ]
-        wait_until(lambda: endpoint.in_flight == 8)
-        stopped = time.monotonic()
-        generator.stop("cancelled by somebody")
-        errors = [str(caller.exception()) for caller in callers]
-        seconds = time.monotonic() - stopped
-    assert all("the run was stopped: cancelled by somebody" in error for error in errors)
-    assert seconds < 2.5  # 1.5 s and what a busy machine adds
-    wait_until(lambda: endpoint.in_flight == 0)
-    assert sorted(call.prompt for call in endpoint.calls) == sorted(prompts)
-    assert kept_in(generator) == 6
-    with pytest.raises(StopError, match="cancelled by somebody"):
-        generator.generate([ImageRequest("one more")])
-
-
-def test_interrupt_keeps_what_arrives_in_time(endpoint: Endpoint, generator: ImageGenerator) -> None:
-    """Ctrl-C asks nothing new and keeps what is in flight; afterwards the generator works, as in a notebook."""
-    prompts = [*(f"{number} {{{{slow seconds=0.7}}}}" for number in range(7)), "{{hang}}"]
-
-    def interrupt() -> None:
-        wait_until(lambda: endpoint.in_flight == 8)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with pytest.raises(KeyboardInterrupt):
-        generator.generate([ImageRequest(prompt) for prompt in [*prompts, *(f"queued {n}" for n in range(50))]])
-    thread.join()
-    wait_until(lambda: endpoint.in_flight == 0)
-    assert sorted(call.prompt for call in endpoint.calls) == sorted(prompts)
-    assert kept_in(generator) == 7
-    assert generator.generate([ImageRequest("one more")])[0].status == "ok"
-
-
-def test_interrupted_caller_takes_nothing_from_another(tmp_path: Path) -> None:
-    """A request for which somebody else still waits goes on when one caller is cancelled."""
-    model = Model()
-    generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_concurrency=1))
-    keyed = [(generator.fingerprint(request), request) for request in requests_for("wait", 3)]
-    loop = event_loop().loop
-    one, other = (asyncio.run_coroutine_threadsafe(generator._answer_all(part), loop) for part in (keyed, keyed[:2]))
-    wait_until(lambda: model._asked)
-    one.cancel()
-    model._released.set()
-    assert [each.status for each in other.result(10)] == ["ok", "ok"]
-    assert len(model._asked) == 2
-
-
-# Sharing.
 
 
 def test_equal_requests_in_flight_are_one_call(endpoint: Endpoint, generator: ImageGenerator) -> None:
@@ -282,9 +122,6 @@ def test_processes_share_a_store(endpoint: Endpoint, generator: ImageGenerator) 
     assert kept_in(generator) == 30
     assert all(count == 1 for call, count in Counter(call.asked.key for call in endpoint.calls[:5]).items())
     assert len(endpoint.calls) <= 5 + 2 * 25
-
-
-# Budget.
 
 
 @pytest.mark.parametrize("limits", [{"max_images": 40}, {"max_cost_usd": 1.6}])

@@ -1,0 +1,53 @@
+"""What the tests of the generator share: a model of their own, and looks at what was asked and kept."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+from pydantic import PrivateAttr
+
+from tasks_lib.generator import ImageGenerator
+from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
+from tests.endpoint_images import image_for
+
+__all__ = ["ScriptedModel", "kept_in", "requests_for", "wait_until"]
+
+IMAGE = image_for("a cat", image_format="png")
+
+
+class ScriptedModel(ImageGenerationModel):
+    """Answers by the prompt, in this process: "wait" waits for `released`, "type" and "text" are mistakes."""
+
+    _released: threading.Event = PrivateAttr(default_factory=threading.Event)
+    _asked: list[str] = PrivateAttr(default_factory=list)
+
+    @property
+    def model_name(self) -> str:
+        return "test"
+
+    async def agenerate(self, request: ImageRequest) -> ImageAnswer | bytes:
+        self._asked.append(request.prompt)
+        if request.prompt.startswith("type"):
+            raise TypeError("a mistake in the model")
+        if request.prompt.startswith("text"):
+            return "an image, as text"  # type: ignore[return-value]
+        if request.prompt.startswith("wait"):
+            await asyncio.to_thread(self._released.wait, 10)
+        return IMAGE
+
+
+def requests_for(prompt: str, count: int) -> list[ImageRequest]:
+    return [ImageRequest(prompt, seed=number, number=number) for number in range(count)]
+
+
+def wait_until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline, "it never came true"
+
+
+def kept_in(generator: ImageGenerator) -> int:
+    assert generator.store is not None
+    assert generator.store.verify() == {}
+    return generator.store.stats().images
