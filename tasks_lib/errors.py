@@ -119,7 +119,7 @@ class TransientError(GenerationError):
 
 
 class ThrottledError(TransientError):
-    """The endpoint asks us to slow down (HTTP 429, or 503 with ``Retry-After``)."""
+    """The endpoint asks us to slow down (HTTP 429 and 503)."""
 
 
 class BadImageError(TransientError):

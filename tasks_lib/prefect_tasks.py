@@ -28,7 +28,7 @@ from tasks_lib.batches import Batch, RowResult, process_batch
 from tasks_lib.build import Build
 from tasks_lib.checks import Checks
 from tasks_lib.distiset import Distiset
-from tasks_lib.errors import ImageloomError, StopError, StoreError
+from tasks_lib.errors import ImageloomError, StopError
 from tasks_lib.report import BuildReport, dollars
 from tasks_lib.tasks import ImageTask
 
@@ -41,9 +41,9 @@ SECONDS_BETWEEN_TELLINGS = 0.5
 
 
 def _is_a_fault_of_the_machine(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
-    """Endpoint faults were retried by the generator; a full disk or a lost share is worth another try here."""
+    """Endpoint faults were retried by the generator, and a store that fails ends the run; a lost share is tried again."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, (OSError, StoreError))
+    return isinstance(error, OSError)
 
 
 @task(
