@@ -41,7 +41,7 @@ SECONDS_BETWEEN_TELLINGS = 0.5
 
 
 def _is_a_fault_of_the_machine(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
-    """Endpoint faults were retried by the generator, and a store that fails ends the run; a lost share is tried again."""
+    """Endpoint faults were retried by the generator, and a failing store ends the run; a lost share is tried again."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, OSError)
 
