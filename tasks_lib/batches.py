@@ -16,7 +16,7 @@ from tasks_lib.tasks import ImageTask, Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Batch", "RowResult", "cut_batches", "process_batch"]
+__all__ = ["Batch", "BatchResult", "RowResult", "cut_batches", "process_batch"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,16 @@ class RowResult:
     """An entry for each generation of the row."""
     signature: str | None
     """For finding near duplicates."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """What became of a batch.
+
+    One object, not a list: Prefect remembers for the whole run each element of a list that a task gives back.
+    """
+
+    rows: list[RowResult]
 
 
 def cut_batches(

@@ -24,7 +24,7 @@ from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import opaque
 
-from tasks_lib.batches import Batch, RowResult, process_batch
+from tasks_lib.batches import Batch, BatchResult, RowResult, process_batch
 from tasks_lib.build import Build
 from tasks_lib.checks import Checks
 from tasks_lib.distiset import Distiset
@@ -56,7 +56,7 @@ def _is_a_fault_of_the_machine(task: Task[Any, Any], run: TaskRun, state: State[
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def run_image_task(image_task: ImageTask, batch: Batch, checks: Checks, label: str) -> list[RowResult]:
+def run_image_task(image_task: ImageTask, batch: Batch, checks: Checks, label: str) -> BatchResult:
     """Run an image task over one batch.
 
     Args:
@@ -69,9 +69,9 @@ def run_image_task(image_task: ImageTask, batch: Batch, checks: Checks, label: s
         StopError: the run cannot go on; the task run fails with its one sentence.
     """
     try:
-        return process_batch(image_task, batch, checks)
+        return BatchResult(process_batch(image_task, batch, checks))
     except StopError as error:
-        return cast(list[RowResult], _failed(error))
+        return cast(BatchResult, _failed(error))
 
 
 async def final_state(building: Awaitable[Distiset]) -> State[Distiset]:
@@ -99,7 +99,7 @@ async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
     Raises:
         Exception: of the first batch, in order, that failed.
     """
-    pending: deque[PrefectFuture[list[RowResult]]] = deque()
+    pending: deque[PrefectFuture[BatchResult]] = deque()
     try:
         for batch in build.batches():
             pending.append(_submit(build, batch))
@@ -114,22 +114,22 @@ async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
             await _stop(build, pending)
 
 
-async def _result(build: Build, future: PrefectFuture[list[RowResult]]) -> list[RowResult]:
+async def _result(build: Build, future: PrefectFuture[BatchResult]) -> list[RowResult]:
     """Wait off the loop, telling meanwhile how far the build is: a batch may take minutes."""
     waiting = asyncio.ensure_future(asyncio.to_thread(future.result))
     while not waiting.done():
         build.tell()
         await asyncio.wait({waiting}, timeout=SECONDS_BETWEEN_TELLINGS)
-    return waiting.result()
+    return waiting.result().rows
 
 
-def _submit(build: Build, batch: Batch) -> PrefectFuture[list[RowResult]]:
+def _submit(build: Build, batch: Batch) -> PrefectFuture[BatchResult]:
     # Unless opaque, Prefect walks every row looking for futures.
     task, rows = cast(ImageTask, opaque(build.task)), cast(Batch, opaque(batch))
     return run_image_task.submit(task, rows, build.recipe.checks, batch.label)
 
 
-async def _stop(build: Build, pending: Sequence[PrefectFuture[list[RowResult]]]) -> None:
+async def _stop(build: Build, pending: Sequence[PrefectFuture[BatchResult]]) -> None:
     build.task.llm.generator.stop("another batch failed, or the run was cancelled")
     await asyncio.to_thread(wait, list(pending))
 
