@@ -105,7 +105,8 @@ def load_recipe(
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        raise RecipeError(f"{source}: {'; '.join(_sentences(error))}.") from error
+        faults = "; ".join(_sentences(error))
+        raise RecipeError(f"{source}: {faults}{'' if faults.endswith('?') else '.'}") from error
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
 
