@@ -9,14 +9,14 @@ from tasks_lib.checks import Checks, inspect
 from tasks_lib.errors import StopError
 from tasks_lib.images import REFERENCE_PREFIX, is_image_cell, read_image_cell, verify_image
 from tasks_lib.provenance import sha256
-from tasks_lib.session import generation_column, request_key
+from tasks_lib.session import RequestOptions, generation_column
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import ImageTask, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Batch", "BatchResult", "RowResult", "cut_batches", "process_batch"]
+__all__ = ["Batch", "BatchResult", "RowResult", "cut_batches", "process_batch", "rows_a_batch"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,15 @@ class BatchResult:
     rows: list[RowResult]
 
 
+def rows_a_batch(rows: int) -> int:
+    """How many rows of a source a batch holds where the recipe does not say: about twenty batches make a run.
+
+    Each costs some 50 ms of Prefect's time; less than 128 rows would be too few in flight, and more than 512
+    would be too many to wait for.
+    """
+    return min(512, max(128, rows // 20))
+
+
 def cut_batches(
     table: "pa.Table", task: ImageTask, size: int, splits: Mapping[str, float] | str, seed: int
 ) -> Iterator[Batch]:
@@ -72,10 +81,10 @@ def cut_batches(
         seed: of the splits.
     """
     asked: Counter[str] = Counter()
-    options = task.image_generation_model.get_generation_kwargs()
+    options = RequestOptions(task.image_generation_model.get_generation_kwargs())
     for start in range(0, table.num_rows, size):
         rows = table.slice(start, size).to_pylist()
-        keys = [request_key(task.format_input(row), options) for row in task.to_inputs(rows)]
+        keys = [options.key(task.format_input(row)) for row in task.to_inputs(rows)]
         chosen = [_split(splits, seed, key, row) for key, row in zip(keys, rows, strict=True)]
         yield Batch(start, rows, chosen, {key: asked[key] for key in keys if asked[key]})
         asked.update({key: count * task.num_generations for key, count in Counter(keys).items()})

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks_lib.batches import Batch, RowResult, cut_batches
+from tasks_lib.batches import Batch, RowResult, cut_batches, rows_a_batch
 from tasks_lib.card import write_card
 from tasks_lib.checks import DuplicateIndex
 from tasks_lib.columns import dataset_features, image_columns
@@ -70,7 +70,8 @@ class Build:
         """
         self.store.check_writable()
         recipe = self.recipe
-        return cut_batches(self._table, self.task, recipe.batch_size, recipe.output.splits, recipe.seed)
+        size = recipe.batch_size or rows_a_batch(self._table.num_rows)
+        return cut_batches(self._table, self.task, size, recipe.output.splits, recipe.seed)
 
     def add(self, results: Sequence[RowResult]) -> None:
         """Account for the results of the next batch, and write its rows.

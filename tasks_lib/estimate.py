@@ -14,6 +14,8 @@ from tasks_lib.store import ImageStore
 
 __all__ = ["Estimate", "estimate"]
 
+ROWS_AT_ONCE = 128
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -64,7 +66,7 @@ def estimate(recipe: Recipe, limit: int | None = None) -> Estimate:
     task, store = recipe.task, ImageStore(recipe.store)
     session = GenerationSession(ImageGenerator(task.image_generation_model, store, recipe.limits), recipe.seed)
     asked = kept = 0
-    for batch in cut_batches(table, task, recipe.batch_size, recipe.output.splits, recipe.seed):
+    for batch in cut_batches(table, task, ROWS_AT_ONCE, recipe.output.splits, recipe.seed):
         inputs = [task.format_input(row) for row in task.to_inputs(batch.rows)]
         options = task.image_generation_model.get_generation_kwargs()
         requests = session.starting_at(batch.numbers).requests(inputs, task.num_generations, options)

@@ -19,7 +19,7 @@ from tasks_lib.flights import GRACE_S, Flight, Flights, look_at
 from tasks_lib.images import verify_image
 from tasks_lib.limits import Budget, Limits, RetryPolicy
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.provenance import Record, fingerprint, sha256
+from tasks_lib.provenance import Record, canonical_json, fingerprint_of_json, sha256
 from tasks_lib.store import ImageStore
 
 __all__ = ["Generation", "ImageGenerator"]
@@ -72,6 +72,7 @@ class ImageGenerator:
         self.budget = Budget(self.limits.max_images, self.limits.max_cost_usd, model.price_per_image_usd)
         self.window = ConcurrencyLimit(self.limits.max_concurrency, self.limits.max_wait_s)
         self._identity = model.identity()
+        self._identity_json = canonical_json(self._identity)
         retry = RetryPolicy(self.limits.max_attempts, self.limits.max_wait_s)
         is_remote = store is not None and "://" in store.location
         keepers = ThreadPoolExecutor(REMOTE_KEEPERS if is_remote else LOCAL_KEEPERS, "imageloom-keeper")
@@ -83,7 +84,7 @@ class ImageGenerator:
 
     def fingerprint(self, request: ImageRequest) -> str:
         """The key of a request's image in the store."""
-        return fingerprint(self._identity, request.facts())
+        return fingerprint_of_json(self._identity_json, canonical_json(request.facts()))
 
     def generate(self, requests: Sequence[ImageRequest]) -> list[Generation]:
         """Answer requests, in order, each with an image or the reason why there is none.

@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-__all__ = ["RECORD_SCHEMA", "NewerRecordError", "Record", "canonical_json", "fingerprint", "sha256"]
+__all__ = [
+    "RECORD_SCHEMA",
+    "NewerRecordError",
+    "Record",
+    "canonical_json",
+    "fingerprint",
+    "fingerprint_of_json",
+    "sha256",
+]
 
 RECORD_SCHEMA = 1
 """Raise it when a record written from now on can't be understood by the code before."""
@@ -48,7 +56,12 @@ def fingerprint(identity: Mapping[str, Any], request_facts: Mapping[str, Any]) -
         identity: what about the model changes the pixels.
         request_facts: the request as JSON, the generation's number included.
     """
-    return sha256(canonical_json({"model": identity, "request": request_facts}))
+    return fingerprint_of_json(canonical_json(identity), canonical_json(request_facts))
+
+
+def fingerprint_of_json(identity: str, request_facts: str) -> str:
+    """The same, of two :func:`canonical_json`; an identity needs spelling only once."""
+    return sha256(f'{{"model":{identity},"request":{request_facts}}}')
 
 
 class NewerRecordError(ValueError):
@@ -119,7 +132,8 @@ class Record:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-        if record.fingerprint != fingerprint(record.model, record.request):
+        # What has been read from JSON needs no reading back.
+        if record.fingerprint != fingerprint_of_json(_SORTED.encode(record.model), _SORTED.encode(record.request)):
             raise ValueError("its model and request do not give its fingerprint")
         return record
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tasks_lib.generator import Generation, ImageGenerator
@@ -9,25 +10,40 @@ from tasks_lib.images import image_to_str
 from tasks_lib.models import ImageRequest
 from tasks_lib.provenance import Record, canonical_json, sha256
 
-__all__ = ["GenerationSession", "generation_column", "request_key"]
+__all__ = ["GenerationSession", "RequestOptions", "generation_column"]
 
 
-def request_key(formatted_input: Any, options: Mapping[str, Any]) -> str:
-    """What makes two requests equal but for their number: 32 hexadecimal digits."""
-    prompt, images, sent = _parts(formatted_input, options)
-    return _key(prompt, images, sent)
+class RequestOptions:
+    """The options of a run's requests; an input's own win.
+
+    Args:
+        options: what requests send unless their input says otherwise.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._options = dict(options)
+        # Spelled once: most inputs of a run are texts, without options of their own.
+        self._json = canonical_json(self._options)
+
+    def request(self, formatted_input: Any) -> ImageRequest:
+        """The request of an input, with neither seed nor number."""
+        prompt, images, own = _parts(formatted_input)
+        return ImageRequest(prompt=prompt, options={**self._options, **own}, images=images)
+
+    def key(self, formatted_input: Any) -> str:
+        """What makes two requests equal but for their number: 32 hexadecimal digits."""
+        prompt, images, own = _parts(formatted_input)
+        options = canonical_json({**self._options, **own}) if own else self._json
+        digests = ",".join(f'"{sha256(image)}"' for image in images)
+        return sha256(f"[{canonical_json(prompt)},[{digests}],{options}]")[:32]
 
 
-def _key(prompt: str, images: tuple[bytes, ...], options: Mapping[str, Any]) -> str:
-    return sha256(canonical_json([prompt, [sha256(image) for image in images], dict(options)]))[:32]
-
-
-def _parts(formatted_input: Any, options: Mapping[str, Any]) -> tuple[str, tuple[bytes, ...], dict[str, Any]]:
-    """Prompt, source images and options of an input, whose own options win."""
+def _parts(formatted_input: Any) -> tuple[str, tuple[bytes, ...], dict[str, Any]]:
+    """Prompt, source images and own options of an input."""
     if not isinstance(formatted_input, Mapping):
-        return str(formatted_input), (), dict(options)
+        return str(formatted_input), (), {}
     own = {name: value for name, value in formatted_input.items() if name not in {"prompt", "images"}}
-    return str(formatted_input.get("prompt")), tuple(formatted_input.get("images") or ()), {**options, **own}
+    return str(formatted_input.get("prompt")), tuple(formatted_input.get("images") or ()), own
 
 
 def generation_column(record: Record | None) -> dict[str, Any] | None:
@@ -53,7 +69,7 @@ class GenerationSession:
     Args:
         generator: answers the requests.
         seed: the recipe's; the seed of each generation derives from it, the request and its number.
-        numbers: how many of a request earlier rows asked, by :func:`request_key`.
+        numbers: how many of a request earlier rows asked, by :meth:`RequestOptions.key`.
         detailed: give store references with status and provenance, as a flow needs, instead of base64.
     """
 
@@ -107,17 +123,22 @@ class GenerationSession:
         self, inputs: Sequence[Any], num_generations: int, options: Mapping[str, Any]
     ) -> list[ImageRequest | None]:
         """The numbered requests for formatted inputs, ``num_generations`` for each; ``None`` for a blank one."""
-        return [
-            None if _is_blank(each) else self._request(each, options) for each in inputs for _ in range(num_generations)
-        ]
+        shared = RequestOptions(options)
+        requests: list[ImageRequest | None] = []
+        for each in inputs:
+            requests += [None] * num_generations if _is_blank(each) else self._numbered(each, shared, num_generations)
+        return requests
 
-    def _request(self, formatted_input: Any, options: Mapping[str, Any]) -> ImageRequest:
-        prompt, images, sent = _parts(formatted_input, options)
-        key = _key(prompt, images, sent)
-        number = self._numbers[key]
-        self._numbers[key] += 1
-        seed = self._seed(key, number, sent.pop("seed", None))
-        return ImageRequest(prompt=prompt, options=sent, seed=seed, number=number, images=images)
+    def _numbered(self, formatted_input: Any, options: RequestOptions, count: int) -> list[ImageRequest]:
+        request, key = options.request(formatted_input), options.key(formatted_input)
+        first = self._numbers[key]
+        self._numbers[key] += count
+        sent = dict(request.options)
+        fixed = sent.pop("seed", None)
+        return [
+            replace(request, options=sent, seed=self._seed(key, number, fixed), number=number)
+            for number in range(first, first + count)
+        ]
 
     def _seed(self, key: str, number: int, fixed: int | None) -> int | None:
         if not self.generator.model.takes_seed:

@@ -117,9 +117,10 @@ class ImageStore:
         )
 
     def _write(self, record: Record, data: bytes) -> Record | None:
-        self._objects.write(image_path(record.file_name), data)
-        self._objects.write(record_path(record.fingerprint), record.to_json().encode())
-        return self.get(record.fingerprint)
+        written = {image_path(record.file_name): data, record_path(record.fingerprint): record.to_json().encode()}
+        for name, content in written.items():
+            self._objects.write(name, content)
+        return record if self._objects.read(list(written)) == list(written.values()) else None
 
     def put_file(self, data: bytes, extension: str) -> str:
         """Keep bytes that a task made itself, under their own digest; gives their reference."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.limits import Limits
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.session import GenerationSession, request_key
+from tasks_lib.session import GenerationSession, RequestOptions
 from tasks_lib.store import ImageStore
 from tests.endpoint_images import image_for
 
@@ -77,7 +77,7 @@ def test_batches_ask_what_one_session_asks(prompts: list[str], cut: int, each: i
     whole = session(5).requests(prompts, each, {})
     numbers: dict[str, int] = {}
     for prompt in prompts[:cut]:
-        key = request_key(prompt, {})
+        key = RequestOptions({}).key(prompt)
         numbers[key] = numbers.get(key, 0) + each
     first, second = session(5), session(5).starting_at(numbers)
     assert [*first.requests(prompts[:cut], each, {}), *second.requests(prompts[cut:], each, {})] == whole
