@@ -26,15 +26,19 @@ class ImageRequest:
     number: int = 0
     """Which one this is among equal requests of the same run."""
     images: tuple[bytes, ...] = ()
-    """Source images, for editing."""
+    """Source images, encoded, for editing."""
+    mask: bytes | None = None
+    """Encoded image, white where the first source image is to be changed."""
 
     def facts(self) -> dict[str, Any]:
-        """The request as JSON, with the digests of its source images in place of their bytes."""
+        """The request as JSON, with the digests of its images in place of their bytes."""
         facts: dict[str, Any] = {"prompt": self.prompt, "options": dict(self.options), "number": self.number}
         if self.seed is not None:
             facts["seed"] = self.seed
         if self.images:
             facts["images"] = [hashlib.sha256(image).hexdigest() for image in self.images]
+        if self.mask is not None:
+            facts["mask"] = hashlib.sha256(self.mask).hexdigest()
         return facts
 
 
@@ -63,6 +67,8 @@ class ImageGenerationModel(Settings, ABC):
     """Whether equal requests with equal seeds give equal images."""
     trained: ClassVar[bool] = True
     """Whether it learned from data; a program that draws did not, and its images are marked accordingly."""
+    edits: ClassVar[bool] = False
+    """Whether it answers requests with source images."""
     policy_fields: ClassVar[frozenset[str]] = frozenset({"price_per_image_usd", "timeout_s"})
     """Fields that do not change the pixels, and so stay out of the identity."""
 
