@@ -12,6 +12,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.secret_blocks import secrets_in_environment
 from tasks_lib.build import Build
 from tasks_lib.distiset import Distiset
 from tasks_lib.errors import TooManyFailuresError
@@ -56,7 +57,12 @@ async def build_image_dataset(
 
 
 async def _build(recipe: Recipe | str, limit: int | None, overrides: dict[str, Any] | None) -> Distiset:
-    build = await asyncio.to_thread(Build, load_recipe(recipe, overrides), limit)
+    loaded = load_recipe(recipe, overrides)
+    async with secrets_in_environment(loaded.secrets):
+        return await _run(await asyncio.to_thread(Build, loaded, limit))
+
+
+async def _run(build: Build) -> Distiset:
     progress = ProgressArtifact()
     try:
         done = 0

@@ -43,12 +43,15 @@ def build(
     set_: Set = [],  # noqa: B006  # typer reads the default, nothing changes it
     output: OutputDir = None,
     limit: Limit = None,
+    retry_refused: Annotated[bool, typer.Option("--retry-refused", help="Ask again what moderation refused.")] = False,
     json_: Json = False,
     debug: Debug = False,
 ) -> None:
     """Build the dataset that RECIPE describes."""
     with _one_sentence_errors(debug):
         overrides = _overrides(set_, output)
+        if retry_refused:
+            overrides["limits.retry_refused"] = True
         _check_recipe(recipe, overrides)
         _run_build(lambda flows: flows.build_image_dataset(str(recipe), limit, overrides), json_, debug)
 

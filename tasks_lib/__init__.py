@@ -13,11 +13,12 @@ from tasks_lib.models import (
     ProceduralImageGeneration,
 )
 from tasks_lib.store import ImageStore
-from tasks_lib.tasks import ImageGeneration, ImageTask, Row, StepInput, StepOutput
+from tasks_lib.tasks import ImageEditing, ImageGeneration, ImageTask, Row, StepInput, StepOutput
 
 __all__ = [
     "Distiset",
     "ImageAnswer",
+    "ImageEditing",
     "ImageGeneration",
     "ImageGenerationModel",
     "ImageGenerator",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks_lib.checks import Checks, inspect
-from tasks_lib.errors import StopError
+from tasks_lib.columns import image_columns, source_features
+from tasks_lib.errors import GenerationError, ImageCellError, StopError
 from tasks_lib.images import REFERENCE_PREFIX, is_image_cell, read_image_cell, verify_image
 from tasks_lib.provenance import sha256
 from tasks_lib.session import RequestOptions, generation_column
@@ -30,6 +31,8 @@ class Batch:
     """The split of each row."""
     numbers: Mapping[str, int]
     """How many of a request the rows before this batch asked, where there were any."""
+    image_columns: frozenset[str]
+    """Those columns of the source that hold images."""
 
     @property
     def label(self) -> str:
@@ -81,12 +84,13 @@ def cut_batches(
         seed: of the splits.
     """
     asked: Counter[str] = Counter()
+    images = frozenset(image_columns(source_features(table.schema)))
     options = RequestOptions(task.image_generation_model.get_generation_kwargs())
     for start in range(0, table.num_rows, size):
         rows = table.slice(start, size).to_pylist()
-        keys = [options.key(task.format_input(row)) for row in task.to_inputs(rows)]
+        keys = [options.key(task.formatted(row)) for row in task.to_inputs(rows)]
         chosen = [_split(splits, seed, key, row) for key, row in zip(keys, rows, strict=True)]
-        yield Batch(start, rows, chosen, {key: asked[key] for key in keys if asked[key]})
+        yield Batch(start, rows, chosen, {key: asked[key] for key in keys if asked[key]}, images)
         asked.update({key: count * task.num_generations for key, count in Counter(keys).items()})
 
 
@@ -124,19 +128,25 @@ def process_batch(task: ImageTask, batch: Batch, checks: Checks) -> list[RowResu
         )
     store = session.generator.store
     assert store is not None
-    return [
-        _result(row, batch.start + place // each, batch.splits[place // each], place % each, store, checks)
-        for place, row in enumerate(rows)
-    ]
+    rows = [_with_references(row, batch, store) for row in rows]
+    source = batch.rows[0]
+    results = []
+    for place, row in enumerate(rows):
+        # Not those of the source: they are not what was asked for.
+        made = [reference for name, value in row.items() if name not in source for reference in _references(value)]
+        number = place // each
+        results.append(_result(row, made, batch.start + number, batch.splits[number], place % each, store, checks))
+    return results
 
 
-def _result(row: Row, number: int, split: str, first: int, store: ImageStore, checks: Checks) -> RowResult:
-    row = {name: _referenced(value, store) for name, value in row.items()}
-    references = [reference for value in row.values() for reference in _references(value)]
+def _result(
+    row: Row, references: list[str], number: int, split: str, first: int, store: ImageStore, checks: Checks
+) -> RowResult:
     generations = _generations(row, references, store)
     reason, signature = _inspect(references, checks) if generations[0]["status"] == "ok" else (None, None)
     if reason:
-        generations = [{**each, "status": "rejected", "error": reason} for each in generations]
+        rejected = {"status": "rejected", "error": reason}
+        generations = [{**each, **rejected} if each["status"] == "ok" else each for each in generations]
     ledger = [_ledger_entry(each, number, first + place) for place, each in enumerate(generations)]
     worst = next((each for each in generations if each["status"] != "ok"), generations[0])
     columns = [each["column"] for each in generations]
@@ -178,10 +188,31 @@ def _ledger_entry(generation: Row, row: int, number: int) -> Row:
         "error": generation["error"],
         "attempts": generation["attempts"],
         "seconds": generation["seconds"],
-        "cost_usd": column.get("cost_usd"),
+        # None is an image of unknown price; what is no image, or was made by the task itself, costs nothing.
+        "cost_usd": column["cost_usd"] if column else 0.0,
         "from_store": generation["attempts"] == 0 and bool(column),
-        "fingerprint": column.get("fingerprint"),
+        "fingerprint": generation.get("fingerprint") or column.get("fingerprint"),
     }
+
+
+def _with_references(row: Row, batch: Batch, store: ImageStore) -> Row:
+    """The row with its images in the store; other columns of the source stay as they are."""
+    source = batch.rows[0]
+    kept = {}
+    for name, value in row.items():
+        if name in batch.image_columns:
+            kept[name] = _source_image(value, store)
+        else:
+            kept[name] = value if name in source else _referenced(value, store)
+    return kept
+
+
+def _source_image(value: Any, store: ImageStore) -> Any:
+    """What is no image is left out: load_dataset and viewers would stop at it."""
+    try:
+        return _referenced(value, store)
+    except (GenerationError, ImageCellError):
+        return None
 
 
 def _referenced(value: Any, store: ImageStore) -> Any:

@@ -1,5 +1,6 @@
 """The dataset card: ``README.md`` with the YAML that ``load_dataset`` and the Hub's viewer read."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +99,8 @@ def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Se
         model_name=model.model_name,
         trained=model.trained,
         source_type="trainedAlgorithmicMedia" if model.trained else "algorithmicMedia",
-        folder_name=Path(report.folder).name,
+        # A string of Python on one line, whatever the folder is called.
+        folder=json.dumps(Path(report.folder).name, ensure_ascii=False),
         first_split=next(iter(report.splits["default"])),
         others=_others(report),
         columns={name: _type_name(feature) for name, feature in features.items()},

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
-__all__ = ["ACCOUNT_COLUMNS", "dataset_features", "image_columns"]
+__all__ = ["ACCOUNT_COLUMNS", "dataset_features", "image_columns", "source_features"]
 
 ACCOUNT_COLUMNS = ("status", "error", "generation")
 """Columns that every dataset has beside the source's and the task's."""
@@ -31,7 +31,7 @@ def dataset_features(source: "pa.Schema", rows: Sequence[Row], outputs: Sequence
     from datasets import Features, Image, List, Value
 
     grouped = any(isinstance(row["generation"], list) for row in rows)
-    features: dict[str, Any] = dict(Features.from_arrow_schema(source))
+    features: dict[str, Any] = dict(source_features(source))
     others = [name for row in rows for name in row if name not in features]
     for name in dict.fromkeys([*outputs, *others]):
         if name not in ACCOUNT_COLUMNS:
@@ -53,6 +53,15 @@ def dataset_features(source: "pa.Schema", rows: Sequence[Row], outputs: Sequence
     features["status"] = features["error"] = Value("string")
     features["generation"] = List(generation) if grouped else generation
     return Features(features)
+
+
+def source_features(source: "pa.Schema") -> "Features":
+    """The types of a source's columns; bytes with a path are an image, as in a file that ``datasets`` did not write."""
+    from datasets import Features, Image, Value
+
+    features = dict(Features.from_arrow_schema(source))
+    cell = {"bytes": Value("binary"), "path": Value("string")}
+    return Features({name: Image() if feature == cell else feature for name, feature in features.items()})
 
 
 def _feature(name: str, values: list[Any]) -> Any:

@@ -1,5 +1,6 @@
 """What a build would ask and cost at most, found without a single call."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,6 +27,8 @@ class Estimate:
     generations: int
     in_store: int
     """Generations already paid for."""
+    refused: int
+    """Generations that moderation refused before, and that are not asked again."""
     to_ask: int
     """Generations a build would ask, within its caps."""
     not_asked: int
@@ -47,6 +50,8 @@ class Estimate:
             ("to ask", f"{self.to_ask:,}"),
             ("cost at most", unknown if self.cost_usd is None else dollars(self.cost_usd)),
         ]
+        if self.refused:
+            lines.append(("refused before", f"{self.refused:,}, asked again only with --retry-refused"))
         return [*lines, ("left out by a cap", f"{self.not_asked:,}")] if self.not_asked else lines
 
 
@@ -65,22 +70,25 @@ def estimate(recipe: Recipe, limit: int | None = None) -> Estimate:
     table = read_source(recipe, limit)
     task, store = recipe.task, ImageStore(recipe.store)
     session = GenerationSession(ImageGenerator(task.image_generation_model, store, recipe.limits), recipe.seed)
-    asked = kept = 0
+    asked = kept = refused = 0
     for batch in cut_batches(table, task, ROWS_AT_ONCE, recipe.output.splits, recipe.seed):
-        inputs = [task.format_input(row) for row in task.to_inputs(batch.rows)]
+        inputs = [task.formatted(row) for row in task.to_inputs(batch.rows)]
         options = task.image_generation_model.get_generation_kwargs()
         requests = session.starting_at(batch.numbers).requests(inputs, task.num_generations, options)
-        keys = [session.generator.fingerprint(request) for request in requests if request]
-        asked, kept = asked + len(keys), kept + len(store.get_many(keys))
+        keyed = {session.generator.fingerprint(request): request for request in requests if request}
+        known = Counter(each.status for each in session.generator.known(keyed).values())
+        asked, kept, refused = asked + len(keyed), kept + known["ok"], refused + known["refused"]
     price = task.image_generation_model.price_per_image_usd
-    to_ask = _within_caps(asked - kept, recipe, price)
+    missing = asked - kept - refused
+    to_ask = _within_caps(missing, recipe, price)
     return Estimate(
         name=recipe.name,
         rows=table.num_rows,
         generations=table.num_rows * task.num_generations,
         in_store=kept,
+        refused=refused,
         to_ask=to_ask,
-        not_asked=asked - kept - to_ask,
+        not_asked=missing - to_ask,
         cost_usd=None if price is None else round(to_ask * price, 6),
     )
 

@@ -198,7 +198,10 @@ def _is_image(kind: "pa.DataType") -> bool:
 
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         kind = kind.value_type
-    return bool(types.is_struct(kind)) and {field.name for field in kind} == {"bytes", "path"}
+    if not types.is_struct(kind) or {field.name for field in kind} != {"bytes", "path"}:
+        return False
+    # A source's own columns may use these names for a size and a place.
+    return bool(types.is_binary(kind.field("bytes").type) or types.is_large_binary(kind.field("bytes").type))
 
 
 def _as_list(cell: Any) -> list[Any]:

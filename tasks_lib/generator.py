@@ -5,7 +5,7 @@ bytes -> store -> settle``
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,13 +13,14 @@ from functools import partial
 
 from tasks_lib.calls import Arrival, Calls
 from tasks_lib.concurrency import ConcurrencyLimit
-from tasks_lib.errors import GenerationError, StopError
+from tasks_lib.errors import GenerationError, RefusedError, StopError
 from tasks_lib.event_loop import event_loop
 from tasks_lib.flights import GRACE_S, Flight, Flights, look_at
 from tasks_lib.images import verify_image
 from tasks_lib.limits import Budget, Limits, RetryPolicy
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.provenance import Record, canonical_json, fingerprint_of_json, sha256
+from tasks_lib.refusals import Refusal
 from tasks_lib.store import ImageStore
 
 __all__ = ["Generation", "ImageGenerator"]
@@ -36,6 +37,7 @@ class Generation:
 
     status: str
     """``ok``, ``refused``, ``failed`` or ``not_asked``."""
+    fingerprint: str
     request: ImageRequest
     error: str | None = None
     """Why there is no image."""
@@ -97,10 +99,10 @@ class ImageGenerator:
         """
         keyed = [(self.fingerprint(request), request) for request in requests]
         # Looked up here first: what is in the store needs neither the loop nor a task of its own.
-        kept = self.store.get_many(key for key, _ in keyed) if self.store else {}
-        missing = [each for each in keyed if each[0] not in kept]
+        known = self.known(dict(keyed))
+        missing = [each for each in keyed if each[0] not in known]
         asked = iter(event_loop().run(self._answer_all(missing)) if missing else [])
-        return [Generation("ok", request, record=kept[key]) if key in kept else next(asked) for key, request in keyed]
+        return [known[key] if key in known else next(asked) for key, _ in keyed]
 
     def stop(self, reason: str) -> None:
         """Ask nothing from now on, for good: every caller gets a :class:`StopError`.
@@ -117,6 +119,24 @@ class ImageGenerator:
     def close(self) -> None:
         """Close the model's connections."""
         event_loop().run(self.model.aclose())
+
+    def known(self, requests: Mapping[str, ImageRequest]) -> dict[str, Generation]:
+        """What the store answers without a call: images, and refusals unless they are to be asked again.
+
+        Args:
+            requests: by fingerprint.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        if not self.store:
+            return {}
+        kept = self.store.get_many(requests)
+        known = {key: Generation("ok", key, requests[key], record=record) for key, record in kept.items()}
+        if not self.limits.retry_refused:
+            refused = self.store.refusals.get_many(requests.keys() - kept.keys())
+            known |= {key: Generation("refused", key, requests[key], each.error) for key, each in refused.items()}
+        return known
 
     async def _answer_all(self, keyed: Sequence[tuple[str, ImageRequest]]) -> list[Generation]:
         new = {key for key, _ in keyed if key not in self._flights}
@@ -151,11 +171,13 @@ class ImageGenerator:
         try:
             record = (await asyncio.shield(found)).get(flight.key)
             if record:
-                return Generation("ok", request, record=record)
+                return Generation("ok", flight.key, request, record=record)
             flight.check()
             return await self._ask_within_budget(request, flight)
         except GenerationError as error:
-            return Generation(error.status, request, str(error), error.attempts, error.seconds)
+            if isinstance(error, RefusedError):
+                await asyncio.to_thread(self._note_refusal, flight.key, str(error))
+            return Generation(error.status, flight.key, request, str(error), error.attempts, error.seconds)
         except Exception as error:
             # Whatever it is, the next request would meet it too.
             self._flights.stop(error)
@@ -170,7 +192,11 @@ class ImageGenerator:
             raise
         self.budget.settle(self._cost(arrival.answer))
         data = None if self.store else arrival.answer.data
-        return Generation("ok", request, None, arrival.attempts, arrival.seconds, record, data)
+        return Generation("ok", flight.key, request, None, arrival.attempts, arrival.seconds, record, data)
+
+    def _note_refusal(self, key: str, error: str) -> None:
+        if self.store:
+            self.store.refusals.put(Refusal(key, error, _now()))
 
     def _keep(self, key: str, request: ImageRequest, arrival: Arrival) -> tuple[Arrival, Record]:
         """Verify an image and store it, in a thread, before anything else is done with it."""
@@ -194,9 +220,13 @@ class ImageGenerator:
             seconds=round(arrival.seconds, 3),
             attempts=arrival.attempts,
             cost_usd=self._cost(answer),
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            created=_now(),
             metadata=dict(answer.metadata),
         )
 
     def _cost(self, answer: ImageAnswer) -> float | None:
         return self.model.price_per_image_usd if answer.cost_usd is None else answer.cost_usd
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -72,10 +72,8 @@ class Ledger:
         self._writer.write_table(pa.Table.from_pylist(list(entries), schema=self._schema))
 
     def _add_cost(self, entry: Row) -> None:
-        if not entry["fingerprint"]:
-            return
         self.total_usd = _sum(self.total_usd, entry["cost_usd"])
-        if entry["attempts"]:
+        if entry["attempts"] and entry["status"] in {"ok", "rejected"}:
             self.paid += 1
             self.spent_usd = _sum(self.spent_usd, entry["cost_usd"])
 

@@ -29,6 +29,8 @@ class Limits(Settings):
     """Most calls for one generation, not counting those the endpoint throttled."""
     max_wait_s: float = Field(default=300.0, ge=0)
     """Seconds one generation may spend waiting for an endpoint that throttles."""
+    retry_refused: bool = False
+    """Ask again what moderation refused in an earlier run; what merely failed is asked again anyway."""
 
 
 @dataclass(frozen=True)

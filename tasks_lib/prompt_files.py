@@ -3,6 +3,8 @@
 import codecs
 import json
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 _JSON_ROWS_AT_ONCE = 10_000
 _LARGEST_CSV_BLOCK = 2**31 - 1
+_NOT_TEXT = "half of a surrogate pair and so no text that a file can hold"
 _QUOTED_TSV_FIELD = re.compile(rb'(?:(?<=[\t\r\n])|\A)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)')
 
 
@@ -66,18 +69,49 @@ def table_of_rows(rows: list[dict[str, Any]], source: str) -> "pyarrow.Table":
         source: what the rows come from, for the error message.
 
     Raises:
-        SourceError: a column's values are not of one type.
+        SourceError: a column's values are not of one type, or a text holds half of a surrogate pair.
     """
     import pyarrow
 
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if broken := [name for name in names if _array_problem([name])]:
+        raise SourceError(f"{source} has a column named {broken[0]!r}, {_NOT_TEXT}. Rename it.")
     columns = {}
-    for name in dict.fromkeys(name for row in rows for name in row):
-        try:
-            columns[name] = pyarrow.array([row.get(name) for row in rows])
-        except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError) as error:
-            raise SourceError(f"column '{name}' of {source} does not have values of one type: {error}.") from error
+    for name in names:
+        values = [row.get(name) for row in rows]
+        if _array_problem(values):
+            raise _column_problem(f"column '{name}' of {source}", values)
+        columns[name] = pyarrow.array(values)
     # A table of no columns has no rows, whatever it was made from.
     return pyarrow.table(columns)
+
+
+def _array_problem(values: Sequence[Any]) -> Exception | None:
+    """Why values do not make a column."""
+    import pyarrow
+
+    try:
+        pyarrow.array(values)
+    except (pyarrow.ArrowException, OverflowError, UnicodeEncodeError) as error:
+        return error
+    return None
+
+
+def _column_problem(column: str, values: Sequence[Any]) -> SourceError:
+    """An error that names the first value that does not fit those before it."""
+    at = bisect_left(range(1, len(values) + 1), True, key=lambda count: _array_problem(values[:count]) is not None)
+    problem, found = _array_problem(values[: at + 1]), _short(values[at])
+    if isinstance(problem, UnicodeEncodeError):
+        return SourceError(f"{column} holds {found} in its row {at + 1}, {_NOT_TEXT}. Mend that text.")
+    return SourceError(
+        f"{column} does not have values of one type: its row {at + 1} holds {found} ({str(problem).rstrip('.')}). "
+        "Put all of its values in quotes, or none."
+    )
+
+
+def _short(value: Any) -> str:
+    shown = ascii(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 def _read_text(path: Path, prompt_column: str, limit: int | None) -> "pyarrow.Table":
@@ -129,6 +163,8 @@ def _json_row(path: Path, number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except ValueError as error:
         raise SourceError(f"{path}, line {number} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise SourceError(f"{path}, line {number} is nested too deeply to be read; make it flatter.") from error
     if not isinstance(row, dict):
         raise SourceError(f"{path}, line {number} is {line.strip()[:60]!r}, not a JSON object such as {{...}}.")
     return row

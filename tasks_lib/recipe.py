@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -17,6 +17,12 @@ from tasks_lib.store import DEFAULT_STORE
 from tasks_lib.tasks import AnyImageTask
 
 __all__ = ["Output", "Recipe", "load_recipe"]
+
+
+TAGS = frozenset(
+    {"diffusers", "image_editing", "image_generation", "inference_endpoints", "openai", "procedural", "rows"}
+)
+EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class Output(Settings):
@@ -59,6 +65,8 @@ class Recipe(Settings):
     """Folder or fsspec URL where paid images are kept, shared by recipes."""
     output: Output
     """Where the dataset goes."""
+    secrets: dict[EnvironmentVariable, str] = Field(default_factory=dict)
+    """Environment variables that are filled from Prefect Secret blocks, by the name of the block; never the secret."""
     marking: Literal["iptc", "none"] = "iptc"
     """How image files say that they are AI-generated (EU AI Act, Article 50)."""
     batch_size: int | None = Field(default=None, ge=1, le=4096)
@@ -149,7 +157,7 @@ def _sentences(error: ValidationError) -> list[str]:
 
 def _is_tag(part: int | str) -> bool:
     """Pydantic puts the branch of a union among the keys."""
-    return isinstance(part, str) and ("[" in part or part in {"procedural", "inference_endpoints", "rows"})
+    return isinstance(part, str) and ("[" in part or part in TAGS)
 
 
 def _short(value: Any) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tasks_lib.errors import ImageCellError
 from tasks_lib.generator import Generation, ImageGenerator
 from tasks_lib.images import image_to_str
 from tasks_lib.models import ImageRequest
@@ -27,23 +28,25 @@ class RequestOptions:
 
     def request(self, formatted_input: Any) -> ImageRequest:
         """The request of an input, with neither seed nor number."""
-        prompt, images, own = _parts(formatted_input)
-        return ImageRequest(prompt=prompt, options={**self._options, **own}, images=images)
+        request, own = _parts(formatted_input)
+        return replace(request, options={**self._options, **own})
 
     def key(self, formatted_input: Any) -> str:
         """What makes two requests equal but for their number: 32 hexadecimal digits."""
-        prompt, images, own = _parts(formatted_input)
+        request, own = _parts(formatted_input)
         options = canonical_json({**self._options, **own}) if own else self._json
+        images = request.images if request.mask is None else (*request.images, b"mask", request.mask)
         digests = ",".join(f'"{sha256(image)}"' for image in images)
-        return sha256(f"[{canonical_json(prompt)},[{digests}],{options}]")[:32]
+        return sha256(f"[{canonical_json(request.prompt)},[{digests}],{options}]")[:32]
 
 
-def _parts(formatted_input: Any) -> tuple[str, tuple[bytes, ...], dict[str, Any]]:
-    """Prompt, source images and own options of an input."""
+def _parts(formatted_input: Any) -> tuple[ImageRequest, dict[str, Any]]:
+    """What an input asks for, and its own options."""
     if not isinstance(formatted_input, Mapping):
-        return str(formatted_input), (), {}
-    own = {name: value for name, value in formatted_input.items() if name not in {"prompt", "images"}}
-    return str(formatted_input.get("prompt")), tuple(formatted_input.get("images") or ()), own
+        return ImageRequest(str(formatted_input)), {}
+    own = dict(formatted_input)
+    prompt, images, mask = (own.pop(name, None) for name in ("prompt", "images", "mask"))
+    return ImageRequest(str(prompt), images=tuple(images or ()), mask=mask), own
 
 
 def generation_column(record: Record | None) -> dict[str, Any] | None:
@@ -104,8 +107,9 @@ class GenerationSession:
         """Generate images for formatted inputs.
 
         Args:
-            inputs: prompts, or request mappings with ``prompt``, perhaps ``images``, and options of their own. An
-                input that is ``None`` or blank is not asked; its outputs say so.
+            inputs: prompts, or request mappings with ``prompt``, perhaps ``images`` and a ``mask`` (encoded), and
+                options of their own. An input that is ``None``, blank, or the error that kept a row from becoming
+                one is not asked; its outputs say so.
             num_generations: images for each input.
             options: sent with each request; the model's own are used where none are given.
 
@@ -116,17 +120,20 @@ class GenerationSession:
         options = options or self.get_generation_kwargs()
         requests = self.requests(inputs, num_generations, options)
         answers = iter(self.generator.generate([request for request in requests if request]))
-        outputs = [self._output(next(answers)) if request else _blank_output() for request in requests]
+        outputs = [
+            self._output(next(answers)) if request else self._not_asked(inputs[place // num_generations])
+            for place, request in enumerate(requests)
+        ]
         return [outputs[start : start + num_generations] for start in range(0, len(outputs), num_generations)]
 
     def requests(
         self, inputs: Sequence[Any], num_generations: int, options: Mapping[str, Any]
     ) -> list[ImageRequest | None]:
-        """The numbered requests for formatted inputs, ``num_generations`` for each; ``None`` for a blank one."""
+        """The numbered requests, ``num_generations`` for each input; ``None`` for one that cannot be asked."""
         shared = RequestOptions(options)
         requests: list[ImageRequest | None] = []
         for each in inputs:
-            requests += [None] * num_generations if _is_blank(each) else self._numbered(each, shared, num_generations)
+            requests += [None] * num_generations if _fault(each) else self._numbered(each, shared, num_generations)
         return requests
 
     def _numbered(self, formatted_input: Any, options: RequestOptions, count: int) -> list[ImageRequest]:
@@ -154,16 +161,18 @@ class GenerationSession:
             if generation.status == "ok":
                 return {"images": images}
             return {"images": [], "status": generation.status, "error": generation.error}
-        return {
-            "images": images,
-            "status": generation.status,
-            "error": generation.error,
-            "generation": {
-                "column": generation_column(generation.record),
-                "attempts": generation.attempts,
-                "seconds": round(generation.seconds, 3),
-            },
+        details = {
+            "column": generation_column(generation.record),
+            "fingerprint": generation.fingerprint,
+            "attempts": generation.attempts,
+            "seconds": round(generation.seconds, 3),
         }
+        return {"images": images, "status": generation.status, "error": generation.error, "generation": details}
+
+    def _not_asked(self, formatted_input: Any) -> dict[str, Any]:
+        output: dict[str, Any] = {"images": [], "status": "failed", "error": _fault(formatted_input)}
+        details = {"column": None, "fingerprint": None, "attempts": 0, "seconds": 0.0}
+        return {**output, "generation": details} if self.detailed else output
 
     def _cells(self, generation: Generation) -> list[str]:
         record, store = generation.record, self.generator.store
@@ -176,10 +185,11 @@ class GenerationSession:
         return [image_to_str(store.read([record.file_name])[0] or b"")]
 
 
-def _is_blank(formatted_input: Any) -> bool:
+def _fault(formatted_input: Any) -> str | None:
+    """Why an input cannot be asked, if it cannot."""
+    if isinstance(formatted_input, ImageCellError):
+        return f"{formatted_input} So nothing was asked."
     prompt = formatted_input.get("prompt") if isinstance(formatted_input, Mapping) else formatted_input
-    return prompt is None or (isinstance(prompt, str) and not prompt.strip())
-
-
-def _blank_output() -> dict[str, Any]:
-    return {"images": [], "status": "failed", "error": "the prompt is empty, so nothing was asked."}
+    if prompt is None or (isinstance(prompt, str) and not prompt.strip()):
+        return "the prompt is empty, so nothing was asked."
+    return None

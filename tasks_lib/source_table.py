@@ -1,5 +1,6 @@
 """The rows of a recipe, checked against its task before anything is spent."""
 
+import re
 from typing import TYPE_CHECKING
 
 from tasks_lib.columns import ACCOUNT_COLUMNS
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 __all__ = ["read_source"]
 
+MOST_SPLITS = 100
+SPLIT_NAME = re.compile(r"\w{1,100}")
+"""What `datasets` takes as a name, and no dash, which ends the name in a shard's file name."""
+
 
 def read_source(recipe: Recipe, limit: int | None = None) -> "pa.Table":
     """Read the prompts of a recipe and check their columns.
@@ -21,16 +26,20 @@ def read_source(recipe: Recipe, limit: int | None = None) -> "pa.Table":
         limit: take only the first so many rows.
 
     Raises:
-        SourceError: the source cannot be read, is empty or lacks a column.
+        SourceError: the source cannot be read, is empty, lacks a column, has one that a dataset cannot keep, or names
+            a split that cannot be.
         RecipeError: a column of the source has a name that the dataset needs for itself.
     """
     task = recipe.task
     needed = [task.input_mappings.get(name, name) for name in task.input_names]
-    table = read_rows(recipe.prompts, prompt_column=needed[0], seed=recipe.seed, limit=limit)
-    if isinstance(recipe.output.splits, str):
-        needed.append(recipe.output.splits)
-    _check_present(needed, table.column_names)
+    text = task.prompt_input and task.input_mappings.get(task.prompt_input, task.prompt_input)
+    table = read_rows(recipe.prompts, prompt_column=text, seed=recipe.seed, limit=limit)
+    splits = recipe.output.splits
+    _check_present([*needed, splits] if isinstance(splits, str) else needed, table.column_names)
     _check_free(recipe, table.column_names)
+    _check_types(table.schema)
+    if isinstance(splits, str):
+        _check_splits(table, splits)
     return table
 
 
@@ -53,4 +62,38 @@ def _check_free(recipe: Recipe, found: list[str]) -> None:
         raise RecipeError(
             f"the prompts have the column {', '.join(map(repr, taken))}, which the dataset needs for itself. "
             "Rename it in the source, or an output of the task with output_mappings."
+        )
+
+
+def _check_types(schema: "pa.Schema") -> None:
+    """Find out now, not when the first images are paid for and written."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    for column in schema:
+        try:
+            features = Features.from_arrow_schema(pa.schema([column]))
+            pq.ParquetWriter(pa.BufferOutputStream(), features.arrow_schema).close()
+        except (pa.ArrowException, ValueError) as error:
+            raise SourceError(
+                f"the prompts have the column '{column.name}' of type {column.type}, which a dataset cannot hold: "
+                f"{error} Leave it out of the source, or make it text."
+            ) from error
+
+
+def _check_splits(table: "pa.Table", column: str) -> None:
+    first_rows: dict[str, int] = {}
+    for row, name in enumerate(table.column(column).to_pylist()):
+        first_rows.setdefault("" if name is None else str(name), row)
+    for name, row in first_rows.items():
+        if not SPLIT_NAME.fullmatch(name):
+            raise SourceError(
+                f"column '{column}', which output.splits takes the splits from, holds {name[:60]!r} in row {row} "
+                "(the first is 0). The name of a split is 1 to 100 letters, digits and underscores."
+            )
+    if len(first_rows) > MOST_SPLITS:
+        raise SourceError(
+            f"column '{column}', which output.splits takes the splits from, names {len(first_rows):,} splits; at most "
+            f"{MOST_SPLITS} can be made. Name another column."
         )

@@ -1,6 +1,8 @@
 """Rows from inline lists, files, Hugging Face datasets and templates, each as one Arrow table."""
 
+import math
 from collections import Counter
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -62,7 +64,28 @@ def _inline_problem(rows: list[Any]) -> str | None:
     for number, row in enumerate(rows, 1):
         if not isinstance(row, expected):
             return f"prompt {number} is {row!r}, not {name}; give strings only, or mappings only"
+        if isinstance(row, dict) and (strange := _strange_value(row)):
+            return f"prompt {number} has {strange}; write it as text, in quotes"
     return None
+
+
+def _strange_value(row: dict[str, Any]) -> str | None:
+    """The first value that ``recipe.yaml`` would not bring back as it was: a date, bytes, a set, no finite number."""
+    for name, value in row.items():
+        for part in _parts(value):
+            known = part is None or isinstance(part, str | int | float)
+            if not known or (isinstance(part, float) and not math.isfinite(part)):
+                return f"the {type(part).__name__} {ascii(part)[:60]} in '{name}'"
+    return None
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """What stands in lists and mappings within a value, or the value itself."""
+    if not isinstance(value, dict | list):
+        yield value
+        return
+    for part in value.values() if isinstance(value, dict) else value:
+        yield from _parts(part)
 
 
 def _kind(prompts: Any) -> str | None:
@@ -87,7 +110,7 @@ Prompts = Annotated[
 
 
 def read_rows(
-    prompts: Prompts, *, prompt_column: str = "prompt", seed: int = 0, limit: int | None = None
+    prompts: Prompts, *, prompt_column: str | None = "prompt", seed: int = 0, limit: int | None = None
 ) -> "pyarrow.Table":
     """The rows that prompts stand for.
 
@@ -96,7 +119,7 @@ def read_rows(
     Args:
         prompts: what a recipe's ``prompts`` is.
         prompt_column: the column that prompts are read from; strings, text files and templates make one of
-            that name.
+            that name. ``None`` where the task reads no text: then they make the column ``prompt``.
         seed: decides the sample of a template with a limit.
         limit: give only the first so many rows.
 
@@ -106,17 +129,18 @@ def read_rows(
     Raises:
         SourceError: the source is missing, malformed or empty, or its prompt column is missing or not text.
     """
+    made = prompt_column or "prompt"
     if isinstance(prompts, list):
-        source, table = "the list of prompts", _inline_rows(prompts, prompt_column)
+        source, table = "the list of prompts", _inline_rows(prompts, made)
     elif isinstance(prompts, FilePrompts):
         source = str(prompts.path)
-        table = read_prompt_file(prompts.path, prompt_column, _smaller(prompts.limit, limit))
+        table = read_prompt_file(prompts.path, made, _smaller(prompts.limit, limit))
     elif isinstance(prompts, DatasetPrompts):
         source, table = f"dataset '{prompts.dataset}'", _dataset_rows(prompts)
     else:
-        source, table = "the template", _template_rows(prompts, prompt_column, seed, limit)
+        source, table = "the template", _template_rows(prompts, made, seed, limit)
     _check_columns(table, prompt_column, source)
-    return _with_text_prompts(table, prompt_column, source).slice(0, limit)
+    return (_with_text_prompts(table, prompt_column, source) if prompt_column else table).slice(0, limit)
 
 
 def _inline_rows(rows: list[str | dict[str, Any]], prompt_column: str) -> "pyarrow.Table":
@@ -152,12 +176,12 @@ def _smaller(one: int | None, other: int | None) -> int | None:
     return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
-def _check_columns(table: "pyarrow.Table", prompt_column: str, source: str) -> None:
+def _check_columns(table: "pyarrow.Table", prompt_column: str | None, source: str) -> None:
     if repeated := [name for name, count in Counter(table.column_names).items() if count > 1]:
         raise SourceError(f"{source} has more than one column '{repeated[0]}'; rename all but one.")
     if not table.num_rows:
         raise SourceError(f"{source} has no rows.")
-    if prompt_column not in table.column_names:
+    if prompt_column and prompt_column not in table.column_names:
         advice = "The task's input_mappings can name the column with the prompts, as in {prompt: caption}."
         raise _no_column(prompt_column, table.column_names, source, advice)
 

@@ -10,8 +10,19 @@ from dataclasses import dataclass
 from tasks_lib.errors import StoreError
 from tasks_lib.images import REFERENCE_PREFIX
 from tasks_lib.objects import open_objects
-from tasks_lib.provenance import NewerRecordError, Record, sha256
-from tasks_lib.store_layout import TEMPORARY, image_path, is_own, is_record, is_temporary, key_of, record_path
+from tasks_lib.provenance import Record, sha256
+from tasks_lib.refusals import Refusals
+from tasks_lib.store_faults import Fault, matched, parsed
+from tasks_lib.store_layout import (
+    TEMPORARY,
+    image_path,
+    is_own,
+    is_record,
+    is_refusal,
+    is_temporary,
+    key_of,
+    record_path,
+)
 
 __all__ = ["DEFAULT_STORE", "ImageStore", "StoreStats"]
 
@@ -31,15 +42,6 @@ class StoreStats:
     cost_usd: float
 
 
-@dataclass(frozen=True)
-class _Fault:
-    """What is wrong with an object of the store."""
-
-    path: str
-    reason: str
-    is_newer: bool = False
-
-
 class ImageStore:
     """Images by fingerprint: ``ab/abcd....png`` as it came, and ``ab/abcd....json``, its record.
 
@@ -56,6 +58,7 @@ class ImageStore:
         self._objects = open_objects(os.fspath(location))
         self.location = self._objects.location
         """Absolute, so that it means the same in a worker with another current folder."""
+        self.refusals = Refusals(self._objects)
 
     def __repr__(self) -> str:
         return f"ImageStore({self.location!r})"
@@ -117,10 +120,9 @@ class ImageStore:
         )
 
     def _write(self, record: Record, data: bytes) -> Record | None:
-        written = {image_path(record.file_name): data, record_path(record.fingerprint): record.to_json().encode()}
-        for name, content in written.items():
-            self._objects.write(name, content)
-        return record if self._objects.read(list(written)) == list(written.values()) else None
+        self._objects.write(image_path(record.file_name), data)
+        self._objects.write(record_path(record.fingerprint), record.to_json().encode())
+        return self.get(record.fingerprint)
 
     def put_file(self, data: bytes, extension: str) -> str:
         """Keep bytes that a task made itself, under their own digest; gives their reference."""
@@ -145,8 +147,8 @@ class ImageStore:
         """Every readable record, by fingerprint, without looking at its image."""
         keys = [key_of(name) for name in self._objects.names() if is_record(name)]
         for start in range(0, len(keys), READ_AT_ONCE):
-            parsed = self._parsed(keys[start : start + READ_AT_ONCE])
-            yield from (each for each in parsed if isinstance(each, Record))
+            found = self._parsed(keys[start : start + READ_AT_ONCE])
+            yield from (each for each in found if isinstance(each, Record))
 
     def stats(self) -> StoreStats:
         """Count what is there."""
@@ -199,18 +201,18 @@ class ImageStore:
             return not self._objects.is_being_written(name)
         return key_of(name) not in kept
 
-    def _examine(self, keys: Sequence[str]) -> Iterator[tuple[str, Record | _Fault | None]]:
+    def _examine(self, keys: Sequence[str]) -> Iterator[tuple[str, Record | Fault | None]]:
         """Each generation's record if it is whole, what is wrong with it, or ``None`` if it is not there."""
         for start in range(0, len(keys), READ_AT_ONCE):
             part = keys[start : start + READ_AT_ONCE]
-            parsed = self._parsed(part)
-            images = iter(self.read([each.file_name for each in parsed if isinstance(each, Record)]))
-            for key, found in zip(part, parsed, strict=True):
-                yield key, _matched(found, next(images)) if isinstance(found, Record) else found
+            records = self._parsed(part)
+            images = iter(self.read([each.file_name for each in records if isinstance(each, Record)]))
+            for key, found in zip(part, records, strict=True):
+                yield key, matched(found, next(images)) if isinstance(found, Record) else found
 
-    def _parsed(self, keys: Sequence[str]) -> list[Record | _Fault | None]:
+    def _parsed(self, keys: Sequence[str]) -> list[Record | Fault | None]:
         texts = self._objects.read([record_path(key) for key in keys])
-        return [None if text is None else _parse(text, key) for key, text in zip(keys, texts, strict=True)]
+        return [None if text is None else parsed(text, key) for key, text in zip(keys, texts, strict=True)]
 
     def _fault_of_other(self, name: str) -> str | None:
         """What is wrong with a file that no record names."""
@@ -218,6 +220,8 @@ class ImageStore:
             return "not a file of a store"
         if is_temporary(name):
             return None if self._objects.is_being_written(name) else "left behind by a writer that was killed"
+        if is_refusal(name):
+            return None if self.refusals.get_many([key_of(name)]) else "the refusal cannot be read"
         (data,) = self._objects.read([name])
         # A file that a task made itself has no record; its name is its digest.
         if data is None or sha256(data) == key_of(name):
@@ -226,25 +230,3 @@ class ImageStore:
         ((_, found),) = self._examine([key_of(name)])
         named = isinstance(found, Record) and image_path(found.file_name) == name
         return None if named else "an image without a readable record"
-
-
-def _parse(text: bytes, key: str) -> Record | _Fault:
-    try:
-        record = Record.from_json(text)
-    except NewerRecordError as error:
-        return _Fault(record_path(key), f"the record is of a newer version: its {error}", is_newer=True)
-    except ValueError as error:
-        return _Fault(record_path(key), f"the record is damaged: {error}")
-    if record.fingerprint != key:
-        return _Fault(record_path(key), f"the record is that of {record.fingerprint}")
-    return record
-
-
-def _matched(record: Record, data: bytes | None) -> Record | _Fault:
-    if data is None:
-        return _Fault(record_path(record.fingerprint), "the image is missing")
-    if len(data) == record.size and sha256(data) == record.sha256:
-        return record
-    return _Fault(
-        image_path(record.file_name), f"the image's {len(data):,} bytes are not the {record.size:,} that came"
-    )

@@ -1,8 +1,18 @@
-"""What the files of a store are called: ``ab/abcd....png`` an image, ``ab/abcd....json`` its record."""
+"""What the files of a store are called: ``ab/abcd....png`` an image, ``.json`` its record, ``.refused`` a refusal."""
 
 import re
 
-__all__ = ["TEMPORARY", "image_path", "is_own", "is_record", "is_temporary", "key_of", "record_path"]
+__all__ = [
+    "TEMPORARY",
+    "image_path",
+    "is_own",
+    "is_record",
+    "is_refusal",
+    "is_temporary",
+    "key_of",
+    "record_path",
+    "refusal_path",
+]
 
 TEMPORARY = ".writing-"
 """In the name of a file that is being written."""
@@ -20,6 +30,11 @@ def record_path(fingerprint: str) -> str:
     return image_path(f"{fingerprint}.json")
 
 
+def refusal_path(fingerprint: str) -> str:
+    """Where it is noted that a generation was refused."""
+    return image_path(f"{fingerprint}.refused")
+
+
 def key_of(path: str) -> str:
     """The fingerprint, or the digest, that a file is named by."""
     return path.rpartition("/")[2].partition(".")[0]
@@ -33,6 +48,11 @@ def is_own(path: str) -> bool:
 def is_record(path: str) -> bool:
     """Whether this is the name of a record."""
     return path.endswith(".json") and is_own(path)
+
+
+def is_refusal(path: str) -> bool:
+    """Whether this is the name of a noted refusal."""
+    return path.endswith(".refused") and is_own(path)
 
 
 def is_temporary(path: str) -> bool:

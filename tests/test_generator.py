@@ -73,9 +73,9 @@ def test_equal_requests_in_flight_are_one_call(endpoint: Endpoint, generator: Im
 
 def test_equal_requests_share_a_failure(endpoint: Endpoint, generator: ImageGenerator) -> None:
     """Whoever waits for the same request gets the same reason; afterwards it can be asked again."""
-    request = ImageRequest("{{refused-hf}}")
+    request = ImageRequest("{{400}}")
     found = generator.generate([request, request])
-    assert [(each.status, each.attempts) for each in found] == [("refused", 1), ("refused", 0)]
+    assert [(each.status, each.attempts) for each in found] == [("failed", 1), ("failed", 0)]
     assert generator.generate([request])[0].attempts == 1
     assert len(endpoint.calls) == 2
 

@@ -1,8 +1,8 @@
-"""Posting to an endpoint over connections of our own, and reading no more of an answer than an image can have."""
+"""Calls over connections of our own, of whose answers no more is read than an image can have."""
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import httpx2
 
 from tasks_lib.errors import GenerationError
 
-__all__ = ["HttpAnswer", "HttpPoster"]
+__all__ = ["MAX_ERROR_BYTES", "HttpAnswer", "HttpPoster", "read_at_most"]
 
 MAX_ERROR_BYTES = 64 * 1024
+"""Read of an answer that is an error; it says its reason at once."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,42 @@ class HttpPoster:
             GenerationError: the answer has more than ``max_bytes``.
             httpx2.RequestError: there is no whole answer.
         """
-        client = self._take_client()
-        try:
-            async with client.stream("POST", url, json=json, content=content, headers=headers) as response:
-                is_error = response.status_code >= 400
-                body = await (_beginning(response) if is_error else self._whole(response))
-                return HttpAnswer(response.status_code, response.headers, body)
-        finally:
-            self._idle.append(client)
+        return await self._send("POST", url, headers, json=json, content=content)
+
+    async def get(self, url: str, headers: Mapping[str, str], tls_name: str) -> HttpAnswer:
+        """Get what is at a URL whose host is an address; a redirect is an answer like any other.
+
+        Args:
+            url: with an address in place of the host's name.
+            headers: with the ``host`` that is meant.
+            tls_name: the name that the server's certificate must be for.
+
+        Raises:
+            GenerationError: the answer has more than ``max_bytes``.
+            httpx2.RequestError: there is no whole answer.
+        """
+        # A kept connection would be found by its address, and serve another name that has the same one.
+        headers = {**headers, "connection": "close"}
+        extensions = {"sni_hostname": tls_name}
+        return await self._send("GET", url, headers, extensions=extensions, follow_redirects=False)
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight keep theirs."""
         idle, self._idle = self._idle, []
         for client in idle:
             await client.aclose()
+
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], **how: Any) -> HttpAnswer:
+        client = self._take_client()
+        try:
+            async with client.stream(method, url, headers=headers, **how) as response:
+                if response.status_code >= 400:
+                    body = await _beginning(response)
+                else:
+                    body = await read_at_most(self._max_bytes, response.headers, response.aiter_bytes())
+                return HttpAnswer(response.status_code, response.headers, body)
+        finally:
+            self._idle.append(client)
 
     def _take_client(self) -> httpx2.AsyncClient:
         loop = asyncio.get_running_loop()
@@ -78,18 +101,30 @@ class HttpPoster:
         # The generator limits the time, the window the number of calls.
         return httpx2.AsyncClient(timeout=None, follow_redirects=True, verify=self._tls)
 
-    async def _whole(self, response: httpx2.Response) -> bytes:
-        self._check_size(int(response.headers.get("content-length", 0)))
-        chunks, size = [], 0
-        async for chunk in response.aiter_bytes():
-            chunks.append(chunk)
-            size += len(chunk)
-            self._check_size(size)
-        return b"".join(chunks)
 
-    def _check_size(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise GenerationError(f"the answer has {size:,} bytes or more; at most {self._max_bytes:,} are taken.")
+async def read_at_most(max_bytes: int, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> bytes:
+    """The whole body of an answer.
+
+    Args:
+        max_bytes: beyond which it is not read.
+        headers: of the answer, with lower-case names or case-insensitive.
+        body: its pieces, decompressed.
+
+    Raises:
+        GenerationError: it has more than ``max_bytes``.
+    """
+    _check_size(int(headers.get("content-length", 0)), max_bytes)
+    chunks, size = [], 0
+    async for chunk in body:
+        chunks.append(chunk)
+        size += len(chunk)
+        _check_size(size, max_bytes)
+    return b"".join(chunks)
+
+
+def _check_size(size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise GenerationError(f"the answer has {size:,} bytes or more; at most {max_bytes:,} are taken.")
 
 
 async def _beginning(response: httpx2.Response) -> bytes:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import os
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 from urllib.parse import urlsplit
 
 import httpx2
@@ -26,11 +26,11 @@ from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact, redact_url
 from tasks_lib.models.http_post import HttpPoster
-from tasks_lib.models.text_to_image import TextToImageOptions, direct_request
+from tasks_lib.models.hub_answers import image_and_metadata
+from tasks_lib.models.image_links import fetch_image
+from tasks_lib.models.text_to_image import TextToImageOptions, direct_request, provider_request, task_of
 
 __all__ = ["InferenceEndpointsImageGeneration", "TextToImageOptions"]
-
-TASK = "text-to-image"
 
 
 class InferenceEndpointsImageGeneration(ImageGenerationModel):
@@ -78,7 +78,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     @field_validator("provider")
     @classmethod
     def _check_provider(cls, provider: str) -> str:
-        able = ["auto", *sorted(name for name, tasks in PROVIDERS.items() if TASK in tasks)]
+        able = ["auto", *sorted(name for name, tasks in PROVIDERS.items() if "text-to-image" in tasks)]
         if provider not in able:
             raise ValueError(f"'{provider}' serves no text to image; choose one of {', '.join(able)}")
         return provider
@@ -104,6 +104,11 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, self._shown_url(value) if name == "base_url" else value
+
+    @property
+    def edits(self) -> bool:  # type: ignore[override]  # one class for all providers
+        """Whether the endpoint may, and the provider of the installed library can, turn an image into another."""
+        return self.provider == "auto" or not self.model_id or "image-to-image" in PROVIDERS[cast(Any, self.provider)]
 
     @property
     def model_name(self) -> str:
@@ -151,7 +156,10 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         self._check_body(answer.body)
         if helper is None or helper.provider == "hf-inference":
             return ImageAnswer(answer.body)
-        return ImageAnswer(await self._image_in(helper, parameters, answer.body))
+        image, metadata = image_and_metadata(answer.body)
+        if isinstance(image, str):
+            image = await fetch_image(self._http, image, parameters.url)
+        return ImageAnswer(image or await self._queued_image(helper, parameters, answer.body), metadata)
 
     def explain(self, error: Exception) -> GenerationError | None:
         """See the base: what this client raises for a lost connection or a broken answer."""
@@ -168,8 +176,8 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         if any(len(secret) >= 8 and secret.encode() in body for secret in self._secrets()):
             raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the token.")
 
-    async def _image_in(self, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes) -> bytes:
-        """The image that a provider's JSON holds or links to; its helper downloads it, blocking."""
+    async def _queued_image(self, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes) -> bytes:
+        """The image that a provider makes after it has answered; its helper waits and downloads it, blocking."""
         try:
             return bytes(await asyncio.to_thread(helper.get_response, body, parameters))
         except (ValueError, KeyError, IndexError, TypeError) as error:
@@ -208,14 +216,6 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         url = self._url or self.base_url
         if url:
             return None, direct_request(url, request, headers, self._token())
-        options = dict(request.options)
-        extra = options.pop("extra_body", None) or {}
-        helper = get_provider_helper(self.provider, task=TASK, model=self.model_id)  # type: ignore[arg-type]  # checked above
-        parameters = helper.prepare_request(
-            inputs=request.prompt,
-            parameters={**options, "seed": request.seed, **extra},
-            headers=headers,
-            model=self.model_id,
-            api_key=self._token(),
-        )
-        return helper, parameters
+        provider: Any = self.provider
+        helper = get_provider_helper(provider, task=task_of(request), model=self.model_id)
+        return helper, provider_request(helper, self.model_id, request, headers, self._token())

@@ -79,7 +79,7 @@ class JoinedCalls:
         return taken
 
     async def _answer_all(self, places: Sequence[_Place]) -> None:
-        call = asyncio.ensure_future(self._call([request for request, _ in places]))
+        call = asyncio.ensure_future(self._call([request for request, _ in places]))  # noqa: RUF006  # awaited below
         _end_with_the_last(call, [place for _, place in places])
         await asyncio.wait({call})
         if call.cancelled():

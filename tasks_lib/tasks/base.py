@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, PrivateAttr
 
-from tasks_lib.errors import ImageloomError, SourceError
+from tasks_lib.errors import ImageCellError, ImageloomError, SourceError
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.models import AnyImageGenerationModel
 from tasks_lib.session import GenerationSession
@@ -86,6 +86,11 @@ class ImageTask(Settings, ABC):
         """The columns that the task adds, in the task's words."""
         return list(dict.fromkeys([*_names(self.outputs), "model_name"]))
 
+    @property
+    def prompt_input(self) -> str | None:
+        """The input that is a text of the source: the first, unless a task says otherwise."""
+        return self.input_names[0] if self.input_names else None
+
     def load(self) -> None:
         """Load the model and get ready to process, keeping images in memory only."""
         self.image_generation_model.load()
@@ -128,6 +133,13 @@ class ImageTask(Settings, ABC):
         names = {column: name for name, column in self.input_mappings.items()}
         return [{names.get(column, column): value for column, value in row.items()} for row in rows]
 
+    def formatted(self, row: Row) -> Any:
+        """The row's :meth:`format_input`, or the error that says why its image cannot be used."""
+        try:
+            return self.format_input(row)
+        except ImageCellError as error:
+            return error
+
     def print(self, sample_input: Row | None = None) -> None:
         """Show the request that a sample row gives."""
         from rich import print as rich_print
@@ -147,7 +159,7 @@ class ImageTask(Settings, ABC):
                 f"'{self.name or type(self).__name__}' needs; found {', '.join(map(repr, row))}. "
                 "Name the column in the task's input_mappings."
             )
-        return self.format_input(row)
+        return self.formatted(row)
 
     def _format_outputs(self, outputs: list[Row], input: Row | None = None) -> list[Row]:
         return [self._format_one(output, input or {}) for output in outputs]

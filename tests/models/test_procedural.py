@@ -96,13 +96,6 @@ def test_bad_options_are_named(options: dict[str, object], named: str) -> None:
     assert "width" in str(caught.value) and "height" in str(caught.value)
 
 
-def test_images_to_edit_are_refused() -> None:
-    """The model says that it cannot edit, and does not silently ignore the source image."""
-    request = ImageRequest("a red circle", images=(b"png",))
-    with pytest.raises(InvalidRequestError, match="cannot edit"):
-        asyncio.run(ProceduralImageGeneration().agenerate(request))
-
-
 @pytest.mark.parametrize("size", [{"width": 15}, {"height": 4097}, {"width": "64"}])
 def test_bad_settings_are_refused(size: dict[str, object]) -> None:
     """The model's own size has the same bounds."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from typing import Annotated, Any, ClassVar, Literal
 
+from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tasks_lib.errors import InvalidRequestError
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.models.procedural.drawing import Drawing, draw
+from tasks_lib.models.procedural.drawing import Drawing, draw, draw_onto
 
 __all__ = ["ProceduralImageGeneration"]
 
@@ -29,6 +31,7 @@ class ProceduralImageGeneration(ImageGenerationModel):
     """
 
     trained: ClassVar[bool] = False
+    edits: ClassVar[bool] = True
 
     type: Literal["procedural"] = "procedural"
     """Kind of model."""
@@ -45,19 +48,19 @@ class ProceduralImageGeneration(ImageGenerationModel):
         return f"imageloom/procedural-{self.schema_version}"
 
     async def agenerate(self, request: ImageRequest) -> ImageAnswer:
-        """Draw in a thread, so that other requests go on.
+        """Draw in a thread, so that other requests go on; onto the source image, where there is one.
 
         Raises:
-            InvalidRequestError: an option is unknown or out of bounds, or there is an image to edit.
+            InvalidRequestError: an option is unknown or out of bounds, or there are several source images.
         """
         width, height = self._size(request)
-        return await asyncio.to_thread(_answer, request.prompt, request.seed or 0, width, height)
+        if request.images:
+            return await asyncio.to_thread(_edited, request)
+        return await asyncio.to_thread(_drawn, request.prompt, request.seed or 0, width, height)
 
     def _size(self, request: ImageRequest) -> tuple[int, int]:
-        if request.images:
-            raise InvalidRequestError(
-                "The procedural model draws from text; it cannot edit an image. Send a prompt only."
-            )
+        if len(request.images) > 1:
+            raise InvalidRequestError(f"The procedural model edits one image; found {len(request.images)}.")
         sides = {"width": self.width, "height": self.height}
         for name, value in request.options.items():
             if name not in sides:
@@ -76,8 +79,29 @@ def _side(name: str, value: Any) -> int:
         ) from error
 
 
-def _answer(prompt: str, seed: int, width: int, height: int) -> ImageAnswer:
-    drawing = draw(prompt, seed, width, height)
+def _drawn(prompt: str, seed: int, width: int, height: int) -> ImageAnswer:
+    return _answer(draw(prompt, seed, width, height))
+
+
+def _edited(request: ImageRequest) -> ImageAnswer:
+    """The source with the drawing on it: of the source's size, and only where the mask is white."""
+    source = _opened(request.images[0], "RGB")
+    drawing = draw_onto(source, request.prompt, request.seed or 0)
+    if request.mask is None:
+        return _answer(drawing)
+    where = _opened(request.mask, "L").resize(source.size)
+    return _answer(replace(drawing, image=Image.composite(drawing.image, source, where)))
+
+
+def _opened(data: bytes, mode: str) -> Image.Image:
+    try:
+        with Image.open(BytesIO(data)) as image:
+            return image.convert(mode)
+    except OSError as error:
+        raise InvalidRequestError(f"The image to edit, or its mask, cannot be opened: {error}.") from error
+
+
+def _answer(drawing: Drawing) -> ImageAnswer:
     return ImageAnswer(data=_png(drawing), metadata=_metadata(drawing), cost_usd=0.0)
 
 

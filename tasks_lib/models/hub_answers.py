@@ -1,0 +1,57 @@
+"""The image in a provider's JSON answer, and what the provider says of it."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tasks_lib.errors import BadImageError
+
+__all__ = ["image_and_metadata"]
+
+IMAGE_FIELDS = ("images", "data", "output", "image")
+"""Where the providers of ``huggingface_hub`` put their images."""
+LONGEST_TEXT = 200
+
+
+def image_and_metadata(body: bytes) -> tuple[bytes | str | None, dict[str, Any]]:
+    """The image's bytes or its link, or ``None`` where there is neither, and the small facts beside it.
+
+    Raises:
+        BadImageError: the answer is not JSON, or its base64 is damaged.
+    """
+    try:
+        answer = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise BadImageError(f"the answer is not JSON: {body[:100]!r}.") from error
+    if not isinstance(answer, Mapping):
+        return None, {}
+    field = next((name for name in IMAGE_FIELDS if answer.get(name)), None)
+    image = _first_image(answer[field]) if field else None
+    return image, {name: value for name, value in answer.items() if name != field and _is_small(value)}
+
+
+def _first_image(value: Any) -> bytes | str | None:
+    if isinstance(value, list):
+        return _first_image(value[0])
+    if isinstance(value, Mapping):
+        encoded = value.get("b64_json") or value.get("url")
+        return _first_image(encoded) if encoded else None
+    if not isinstance(value, str):
+        return None
+    if value.startswith(("http://", "https://")):
+        return value
+    try:
+        return base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
+    except binascii.Error as error:
+        raise BadImageError(f"the answer's base64 is damaged: {error}.") from error
+
+
+def _is_small(value: Any) -> bool:
+    """Whether it is a fact such as ``seed``, ``has_nsfw_concepts`` or ``timings``, not a body."""
+    if isinstance(value, Mapping):
+        return all(_is_small(each) and not isinstance(each, Mapping) for each in value.values())
+    if isinstance(value, list):
+        return len(value) <= 16 and all(isinstance(each, (bool, int, float)) for each in value)
+    return value is None or isinstance(value, (bool, int, float)) or len(str(value)) <= LONGEST_TEXT
