@@ -56,7 +56,7 @@ def test_a_source_may_be_any_image_cell(tmp_path: Path, kind: str) -> None:
 
 def test_rows_without_a_usable_image_keep_their_place(build_dataset: Build, endpoint: Endpoint) -> None:
     """A missing, broken or unreadable source is a failed row with its reason; nothing is asked for it."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"image": picture("white"), "prompt": "make it night"},
         {"image": None, "prompt": "make it day"},
         {"image": b"no image at all", "prompt": "make it dusk"},

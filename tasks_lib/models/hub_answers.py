@@ -10,7 +10,7 @@ from tasks_lib.errors import BadImageError
 
 __all__ = ["image_and_metadata"]
 
-IMAGE_FIELDS = ("images", "data", "output", "image")
+IMAGE_FIELDS = ("images", "data", "output", "image_result")
 """Where the providers of ``huggingface_hub`` put their images."""
 LONGEST_TEXT = 200
 

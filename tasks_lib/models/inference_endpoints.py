@@ -131,14 +131,13 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
                 f"Set it: export {self.token_env}=..."
             )
         self._url = self._endpoint_url()
-        try:
-            # What the Hub says of the model is remembered, so that no call waits for it.
-            self._prepare(ImageRequest(prompt=self.model_name))
-        except (ValueError, OSError, httpx2.RequestError) as error:
+        fault = self._fault_of(ImageRequest(self.model_name))
+        # A model that only edits is not offered for text.
+        if fault and (not self.edits or self._fault_of(ImageRequest(self.model_name, images=(b"image",)))):
             raise RecipeError(
                 f"{self.model_name} cannot be asked through the provider '{self.provider}': "
-                f"{redact(str(error), self._secrets())}"
-            ) from error
+                f"{redact(str(fault), self._secrets())}"
+            ) from fault
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -153,13 +152,13 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         if answer.status >= 400:
             text = redact(answer.body.decode("utf-8", "replace"), self._secrets())
             raise error_of_answer(answer.status, answer.headers, text, self.model_name)
-        self._check_body(answer.body)
+        # A password of a few letters stands in many an image by chance.
+        if any(len(secret) >= 8 and secret.encode() in answer.body for secret in self._secrets()):
+            raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the token.")
         if helper is None or helper.provider == "hf-inference":
+            self._check_refusal(answer.body)
             return ImageAnswer(answer.body)
-        image, metadata = image_and_metadata(answer.body)
-        if isinstance(image, str):
-            image = await fetch_image(self._http, image, parameters.url)
-        return ImageAnswer(image or await self._queued_image(helper, parameters, answer.body), metadata)
+        return await self._answer_in(helper, parameters, answer.body)
 
     def explain(self, error: Exception) -> GenerationError | None:
         """See the base: what this client raises for a lost connection or a broken answer."""
@@ -168,13 +167,30 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             return TransientError(f"{self.model_name}: {said}")
         return super().explain(error)
 
-    def _check_body(self, body: bytes) -> None:
-        """No image begins like a text, and none holds a secret: whoever echoes a header must not get it stored."""
+    def _fault_of(self, request: ImageRequest) -> Exception | None:
+        """Why such a request cannot be made; what the Hub says of the model is remembered for the real ones."""
+        try:
+            self._prepare(request)
+        except (ValueError, OSError, httpx2.RequestError) as error:
+            return error
+        return None
+
+    async def _answer_in(self, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes) -> ImageAnswer:
+        """What a provider's JSON holds, links to or announces."""
+        assert self._http is not None
+        image, metadata = image_and_metadata(body)
+        if isinstance(image, str):
+            image = await fetch_image(self._http, image, parameters.url)
+        if not image:
+            # Only here: beside an image, has_nsfw_concepts is mostly a no.
+            self._check_refusal(body)
+            image = await self._queued_image(helper, parameters, body)
+        return ImageAnswer(image, metadata)
+
+    def _check_refusal(self, body: bytes) -> None:
+        """Some providers refuse with status 200; no image begins like a text."""
         if body[:1] in b"{<[" and is_refusal(200, text := body[:4000].decode("utf-8", "replace")):
             raise RefusedError(f"{self.model_name} answered 200: {redact(text, self._secrets())[:300]}")
-        # A password of a few letters stands in many an image by chance.
-        if any(len(secret) >= 8 and secret.encode() in body for secret in self._secrets()):
-            raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the token.")
 
     async def _queued_image(self, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes) -> bytes:
         """The image that a provider makes after it has answered; its helper waits and downloads it, blocking."""
