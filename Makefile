@@ -2,8 +2,9 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+LOCAL := .venv-local
 
-.PHONY: setup demo test check bench lock clean
+.PHONY: setup demo test test-local check bench soak lock clean
 
 setup: $(VENV)/.installed
 
@@ -19,6 +20,16 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest
 
+# Models computed on this machine; torch is large, so it has an environment of its own.
+test-local: $(LOCAL)/.installed
+	$(LOCAL)/bin/python -m pytest tests/local
+
+$(LOCAL)/.installed: requirements.lock requirements-local.lock pyproject.toml
+	$(PYTHON) -m venv $(LOCAL)
+	$(LOCAL)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-local.lock
+	$(LOCAL)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -28,6 +39,10 @@ check: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks
 
+# Kills a build -9 forty times; about three minutes.
+soak: setup
+	$(BIN)/python -m tests.benchmarks.soak --kills 40 --prompts 400 --seed 1
+
 # After a change of the dependencies in pyproject.toml.
 lock: setup
 	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate --no-emit-options \
@@ -35,4 +50,4 @@ lock: setup
 		--extra dev --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) dist .imageloom datasets
+	rm -rf $(VENV) $(LOCAL) dist .imageloom datasets

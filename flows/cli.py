@@ -4,8 +4,8 @@ Exit codes: 0 the dataset is complete within ``max_failure_rate``, 1 the build f
 """
 
 import asyncio
-import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
-from rich.table import Table
+
+from flows.terminal import print_how_to_load, print_values
 
 __all__ = ["app"]
 
@@ -85,7 +86,7 @@ def estimate(
         from tasks_lib.recipe import load_recipe
 
         counted = count(load_recipe(recipe, _overrides(set_, None)), limit)
-        _print(counted.to_dict(), counted.lines(), counted.name, json_)
+        print_values(counted.to_dict(), counted.lines(), counted.name, json_)
 
 
 @app.command()
@@ -118,7 +119,7 @@ def stats(store: Location = DEFAULT_LOCATION, json_: Json = False, debug: Debug 
             ("size", f"{counted.size / 1e6:,.1f} MB"),
             ("cost", dollars(counted.cost_usd)),
         ]
-        _print(values, lines, store, json_)
+        print_values(values, lines, store, json_)
 
 
 @store_app.command()
@@ -128,7 +129,7 @@ def verify(store: Location = DEFAULT_LOCATION, json_: Json = False, debug: Debug
         from tasks_lib.store import ImageStore
 
         faults = ImageStore(store).verify()
-        _print(faults, list(faults.items()) or [("faults", "none")], store, json_)
+        print_values(faults, list(faults.items()) or [("faults", "none")], store, json_)
         raise typer.Exit(1 if faults else 0)
 
 
@@ -147,7 +148,7 @@ def prune(
 
         going = ImageStore(store).prune(used_images(keep), dry_run=not yes)
         done = "removed" if yes else "would remove (--yes does it)"
-        _print({"removed" if yes else "would_remove": going}, [(done, f"{len(going):,} files")], store, json_)
+        print_values({"removed" if yes else "would_remove": going}, [(done, f"{len(going):,} files")], store, json_)
 
 
 def _check_recipe(path: Path, overrides: dict[str, Any]) -> None:
@@ -175,17 +176,9 @@ def _run_build(start: Any, json_: bool, debug: bool) -> None:
             # A service manager's way to stop is as good as Ctrl-C.
             raise KeyboardInterrupt from None
     report = distiset.report
-    _print(report.to_dict(), report.lines(), report.headline, json_)
+    print_values(report.to_dict(), report.lines(), report.headline, json_)
     if not json_:
-        _print_how_to_load(report)
-
-
-def _print_how_to_load(report: Any) -> None:
-    split = next(iter(report.splits["default"]))
-    typer.echo(f"\n  gallery    {report.folder}/gallery.html\n")
-    typer.echo("from datasets import load_dataset")
-    typer.echo(f'dataset = load_dataset("{report.folder}")')
-    typer.echo(f'dataset["{split}"][0]["image"].show()')
+        print_how_to_load(report)
 
 
 def _configure_prefect(debug: bool) -> None:
@@ -212,18 +205,14 @@ def _overrides(assignments: list[str], output: str | None) -> dict[str, Any]:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise typer.BadParameter(f"'{assignment}' is not KEY=VALUE.", param_hint="--set")
+        if re.search(r"://[^/\s]*@", value):
+            raise typer.BadParameter(
+                f"{key} has a user or password in its URL, and Prefect keeps parameters in clear. "
+                "Write it in the recipe's file, or give the key by environment.",
+                param_hint="--set",
+            )
         overrides[key.strip()] = yaml.safe_load(value)
     return {**overrides, "output.path": output} if output else overrides
-
-
-def _print(values: Any, lines: list[tuple[str, str]], title: str, json_: bool) -> None:
-    if json_:
-        typer.echo(json.dumps(dict(values), ensure_ascii=False))
-        return
-    table = Table(title=title, show_header=False, box=None, title_justify="left", title_style="bold")
-    for name, value in lines:
-        table.add_row(name, value, style=None)
-    Console(soft_wrap=True).print(table)
 
 
 @contextmanager

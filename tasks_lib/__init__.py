@@ -6,16 +6,19 @@ from tasks_lib.generator import ImageGenerator
 from tasks_lib.images import image_from_str, image_to_str
 from tasks_lib.limits import Limits
 from tasks_lib.models import (
+    DiffusersImageGeneration,
     ImageAnswer,
     ImageGenerationModel,
     ImageRequest,
     InferenceEndpointsImageGeneration,
+    OpenAIImageGeneration,
     ProceduralImageGeneration,
 )
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import ImageEditing, ImageGeneration, ImageTask, Row, StepInput, StepOutput
 
 __all__ = [
+    "DiffusersImageGeneration",
     "Distiset",
     "ImageAnswer",
     "ImageEditing",
@@ -28,6 +31,7 @@ __all__ = [
     "ImageloomError",
     "InferenceEndpointsImageGeneration",
     "Limits",
+    "OpenAIImageGeneration",
     "ProceduralImageGeneration",
     "Row",
     "StepInput",

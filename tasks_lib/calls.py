@@ -50,6 +50,8 @@ class Calls:
         self._window = window
         self._retry = retry
         self._invalid_in_a_row = 0
+        # A kill costs what is in flight and what has come and is not yet kept: never more than a few beyond the window.
+        self._unkept = asyncio.Semaphore(window.maximum + max(2, window.maximum // 4))
 
     async def ask(self, request: ImageRequest, flight: Flight[Any], keep: Callable[[Arrival], T]) -> T:
         """Call until there is an image.
@@ -87,11 +89,12 @@ class Calls:
         self, request: ImageRequest, flight: Flight[Any], keep: Callable[[Arrival], T], attempts: int, started: float
     ) -> T:
         try:
-            async with self._window.slot():
-                flight.take_off()
-                answer = await self._call(request)
-            arrival = Arrival(answer, attempts, time.monotonic() - started)
-            return await asyncio.get_running_loop().run_in_executor(self._keepers, keep, arrival)
+            async with self._unkept:
+                async with self._window.slot():
+                    flight.take_off()
+                    answer = await self._call(request)
+                arrival = Arrival(answer, attempts, time.monotonic() - started)
+                return await asyncio.get_running_loop().run_in_executor(self._keepers, keep, arrival)
         finally:
             flight.land()
 

@@ -2,9 +2,9 @@
 
 import ctypes
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "used_images"]
 
 RECIPE_FILE = "recipe.yaml"
 LEDGER_FILE = "ledger.parquet"
-LOCK_FILE = ".building.lock"
+LOCK = ".lock"
 
 
 class StagedFolder:
@@ -34,54 +34,61 @@ class StagedFolder:
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
         self.place = Path(place).absolute()
-        _check_replaceable(self.place)
         try:
+            _check_replaceable(self.place)
             self.place.parent.mkdir(parents=True, exist_ok=True)
             self._remove_leftovers()
-            self.path = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self.place.parent))
-        except OSError as error:
+            self.path = self.place.with_name(f"{self._prefix}{secrets.token_hex(4)}")
+            # Before there is anything that another build could take for a leftover.
+            # A lock waits for ever in a place that cannot be written; a file says why.
+            _lock_of(self.path).touch()
+            self._lock = FileLock(_lock_of(self.path))
+            self._lock.acquire()
+            self.path.mkdir()
+        except (OSError, ValueError) as error:  # a ValueError is a null byte in the path
             raise OutputError(
-                f"the dataset folder {self.place} cannot be written: {error}. Choose another output.path."
+                f"the dataset folder {str(self.place)!r} cannot be written: {error}. Choose another output.path."
             ) from error
-        self.path.chmod(0o755)
-        self._lock = FileLock(self.path / LOCK_FILE)
-        self._lock.acquire()
 
     def put_in_place(self) -> Path:
         """Replace what is there by what was built, in one step."""
-        self._unlock()
-        if not self.place.exists():
-            self.path.rename(self.place)
-            return self.place
         if self.place.is_dir() and not any(self.place.iterdir()):
             self.place.rmdir()
+        if self.place.exists():
+            _exchange(self.path, self.place)
+            shutil.rmtree(self.path, ignore_errors=True)
+        else:
             self.path.rename(self.place)
-            return self.place
-        _exchange(self.path, self.place)
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._unlock()
         return self.place
 
     def abandon(self) -> None:
         """Remove what was built so far."""
         if self.path.exists():
-            self._unlock()
             shutil.rmtree(self.path, ignore_errors=True)
+            self._unlock()
 
     @property
     def _prefix(self) -> str:
         return f".{self.place.name}.building-"
 
     def _unlock(self) -> None:
+        _lock_of(self.path).unlink(missing_ok=True)
         self._lock.release()
-        (self.path / LOCK_FILE).unlink(missing_ok=True)
 
     def _remove_leftovers(self) -> None:
-        for leftover in self.place.parent.glob(f"{self._prefix}*"):
+        for lock in self.place.parent.glob(f"{self._prefix}*{LOCK}"):
             try:
-                with FileLock(leftover / LOCK_FILE, timeout=0):
-                    shutil.rmtree(leftover, ignore_errors=True)
+                with FileLock(lock, timeout=0):
+                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                    lock.unlink(missing_ok=True)
             except Timeout:
                 continue  # another build is at work there
+
+
+def _lock_of(folder: Path) -> Path:
+    """Beside the folder, so that it is held while the folder gets its name."""
+    return folder.with_name(f"{folder.name}{LOCK}")
 
 
 def _check_replaceable(place: Path) -> None:
@@ -131,7 +138,7 @@ def used_images(folders: Iterable[Path]) -> set[str]:
         if not datasets:
             raise OutputError(f"there is no dataset built by imageloom in or below {folder} (no {LEDGER_FILE}).")
         for dataset in datasets:
-            if (dataset / LOCK_FILE).exists():
+            if _lock_of(dataset).exists():
                 raise OutputError(f"a build is at work in {dataset}, or was killed there; build again first.")
             used.update(_images_of(dataset))
     return used

@@ -17,7 +17,7 @@ __all__ = [
 TEMPORARY = ".writing-"
 """In the name of a file that is being written."""
 
-OWN = re.compile(rf"([0-9a-f]{{2}})/\1[0-9a-f]{{62}}\.[a-z0-9]+({re.escape(TEMPORARY)}[0-9a-f]+)?")
+OWN = re.compile(rf"([0-9a-f]{{2}})/\1[0-9a-f]{{62}}\.[a-z0-9]+({re.escape(TEMPORARY)}[0-9a-f]+)*")
 
 
 def image_path(file_name: str) -> str:

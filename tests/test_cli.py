@@ -93,7 +93,7 @@ def test_estimate_agrees_with_the_build(in_folder: Path, endpoint: Endpoint, pre
         ({"promts": ["x"]}, 2, "unknown key 'promts'; did you mean 'prompts'?"),
         ({"prompts": {"path": "nowhere.jsonl"}}, 2, "nowhere.jsonl"),
         ({"prompts": [{"text": "a cat"}]}, 2, "no column 'prompt'"),
-        ({"output": {"path": "/proc/dataset"}}, 2, "/proc/dataset cannot be written"),
+        ({"output": {"path": "/proc/dataset"}}, 2, "'/proc/dataset' cannot be written"),
         ({"output": {"path": "."}}, 2, "not a dataset built by imageloom"),
         ({"task": {"image_generation_model": {"type": "inference_endpoints", "model_id": "a/b"}}}, 2, "HF_TOKEN"),
         ({"limits": {"max_failure_rate": 0.0}, "prompts": ["a cat", ""]}, 1, "1 of 2 generations failed"),
@@ -167,3 +167,28 @@ def test_a_build_that_is_stopped_keeps_what_arrived(
     done = imageloom("build", "recipe.yaml", "--json")
     assert json.loads(done.stdout)["from_store"] == delivered
     assert len(load_dataset("dataset")["train"]) == 60
+
+
+def test_names_in_brackets_are_printed_as_they_are(recipe_file: Path, prefect_server: None) -> None:
+    """A folder whose name looks like markup of the terminal is no reason to fail after a build."""
+    done = imageloom("build", "recipe.yaml", "--limit", "2", "--output", "d[/x]")
+    assert done.returncode == 0, done.stderr
+    assert str(Path("d[/x]").absolute()) in done.stdout.replace("\n", "")
+
+
+def test_a_password_is_no_parameter(recipe_file: Path) -> None:
+    """A URL with a password in --set is refused before Prefect could keep it, without repeating it."""
+    done = imageloom("build", "recipe.yaml", "--set", "task.image_generation_model.base_url=http://me:hidden@host/x")
+    assert done.returncode == 2
+    assert "task.image_generation_model.base_url has a user or password" in " ".join(
+        done.stderr.replace("│", " ").split()
+    )
+    assert "hidden" not in done.stderr
+
+
+def test_refusals_are_asked_again_on_demand(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
+    """``--retry-refused`` asks again what moderation refused; without it, a rerun does not."""
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe_for(endpoint, ["a cat", "a dog {{refused-hf times=1}}"])))
+    runs = [imageloom("build", "recipe.yaml", "--json", *flag) for flag in ([], [], ["--retry-refused"])]
+    assert [json.loads(run.stdout)["counts"] for run in runs] == [{"ok": 1, "refused": 1}] * 2 + [{"ok": 2}]
+    assert [json.loads(run.stdout)["asked"] for run in runs] == [2, 0, 1]

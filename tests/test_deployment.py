@@ -1,6 +1,8 @@
 """The deployments, end to end: a real server, a worker, and the commands that README and prefect.yaml name."""
 
 import json
+import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,10 +12,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from datasets import load_dataset
 
+from tasks_lib import ImageStore
+from tests.endpoint import Endpoint
 from tests.prefect_server import PrefectServer, running_server, wait_until
+from tests.recipes import recipe_for
 
 ROOT = Path(__file__).parents[1]
 RECIPE = "deployments/recipes/colour-shapes.yaml"
+IMAGES = 160
 ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -47,6 +53,13 @@ def last_run(server: PrefectServer) -> dict[str, Any]:
     asked = {"sort": "START_TIME_DESC", "limit": 1, "flow_runs": {"state": {"type": {"any_": sorted(ENDED)}}}}
     run: dict[str, Any] = server.request("POST", "/flow_runs/filter", asked)[0]
     return run
+
+
+def started(server: PrefectServer, recipe: dict[str, Any]) -> str:
+    """The id of a new run of a recipe given as JSON."""
+    place = f"/deployments/{deployment(server, 'ad-hoc')['id']}/create_flow_run"
+    run = server.request("POST", place, {"parameters": {"recipe": recipe}, "state": {"type": "SCHEDULED"}})
+    return str(run["id"])
 
 
 def end_of(server: PrefectServer, run_id: str) -> dict[str, Any]:
@@ -83,9 +96,7 @@ def test_a_recipe_filled_in_as_a_form_is_built_in_batches(server: PrefectServer,
         "store": str(tmp_path / "store"),
         "output": {"path": str(tmp_path / "form")},
     }
-    place = f"/deployments/{deployment(server, 'ad-hoc')['id']}/create_flow_run"
-    started = server.request("POST", place, {"parameters": {"recipe": recipe}, "state": {"type": "SCHEDULED"}})
-    run = end_of(server, started["id"])
+    run = end_of(server, started(server, recipe))
     assert run["state"]["message"] == "130 of 130 images, 0.00 USD"
     assert run["name"].startswith("form 20")
     asked = {"flow_runs": {"id": {"any_": [run["id"]]}}}
@@ -96,6 +107,40 @@ def test_a_recipe_filled_in_as_a_form_is_built_in_batches(server: PrefectServer,
 
     # Task runs are recorded from events, a moment after they happen.
     wait_until(both_batches, timeout_s=60, what="the task runs 'rows 0-127' and 'rows 128-129'")
+
+
+def test_a_cancelled_run_ends_in_seconds_and_keeps_what_arrived(server: PrefectServer, tmp_path: Path) -> None:
+    """Cancelled through the API, a run is over within seconds, keeps every image, and the next asks only the rest."""
+    with Endpoint(latency_s=0.3) as endpoint:
+        recipe = recipe_for(
+            endpoint,
+            [f"prompt {number}" for number in range(IMAGES)],
+            limits={"max_concurrency": 4},
+            batch_size=16,
+            store=str(tmp_path / "store"),
+            output={"path": str(tmp_path / "dataset")},
+        )
+        run_id = started(server, recipe)
+        wait_until(lambda: len(endpoint.calls) >= 6, timeout_s=120, what="six images")
+        cancelled = time.monotonic()
+        server.request("POST", f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}})
+        # Prefect says that a run is cancelled when its process is gone.
+        assert end_of(server, run_id)["state_type"] == "CANCELLED"
+        calls = endpoint.calls
+        assert time.monotonic() - cancelled < 30
+        assert not endpoint.in_flight
+        assert max(call.time_started for call in calls) - cancelled < 10, "asks on although it was cancelled"
+        store = ImageStore(tmp_path / "store")
+        delivered = {call.prompt for call in calls if call.delivered}
+        assert {record.request["prompt"] for record in store.records()} == delivered
+        assert store.verify() == {}
+        assert [path.name for path in tmp_path.iterdir()] == ["store"]
+        assert len(delivered) < IMAGES
+        code, output = run_and_watch(server, f"recipe={json.dumps(recipe)}")
+        assert code == 0, output
+        assert len(load_dataset(str(tmp_path / "dataset"))["train"]) == IMAGES
+        assert len(endpoint.calls) == len(calls) + IMAGES - len(delivered)
+    assert Counter(call.prompt for call in endpoint.calls if call.delivered).most_common(1)[0][1] == 1
 
 
 def test_a_failed_build_exits_1_and_says_why(server: PrefectServer) -> None:

@@ -2,30 +2,94 @@
 
 import hashlib
 import json
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
 from datasets import load_dataset
 
 from tasks_lib import ImageStore
-from tests.endpoint import Endpoint
+from tests.endpoint import Call, Endpoint
 from tests.prefect_server import wait_until
 from tests.recipes import recipe_for
 
-PROMPTS = [f"prompt {number} {{{{slow seconds=0.05}}}}" for number in range(48)]
+Sign = Callable[[], bool]
+
+IMAGES = 120
+IN_FLIGHT = 4
 COMMAND = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml", "--json"]
+STAGED = ".dataset.building-*"
+FILES = {"README.md", "gallery.html", "ledger.parquet", "recipe.yaml"}
+LEFT_BEHIND = "left behind by a writer that was killed"
+IMAGE_FILE = re.compile(r"[0-9a-f]+\.(png|json)\.writing-")
+NOT_YET_RECORDED = "an image without a readable record"
 
 
-def written(endpoint: Endpoint, **settings: Any) -> None:
-    recipe = recipe_for(endpoint, PROMPTS, limits={"max_concurrency": 4}, batch_size=8, **settings)
-    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+def calls(endpoint: Endpoint, least: int) -> Sign:
+    return lambda: len(endpoint.calls) >= least
+
+
+def appears(pattern: str) -> Sign:
+    """Other than what an earlier kill left there."""
+    left = set(Path().glob(pattern))
+    return lambda: any(path not in left for path in Path().glob(pattern))
+
+
+def writes() -> Sign:
+    """An image or its record is being written to the store: a fraction of a millisecond."""
+    left = set(_being_written())
+    return lambda: not left.issuperset(_being_written())
+
+
+def _being_written() -> list[str]:
+    files = [file for folder in os.scandir("store") for file in os.scandir(folder.path)]
+    return [file.path for file in files if IMAGE_FILE.match(file.name)]
+
+
+def later(seconds: float) -> Sign:
+    """Since it was asked for the first time."""
+    first: list[float] = []
+
+    def sign() -> bool:
+        first.append(time.monotonic())
+        return first[-1] - first[0] >= seconds
+
+    return sign
+
+
+def either(one: Sign, other: Sign) -> Sign:
+    return lambda: one() or other()
+
+
+def replaced() -> Sign:
+    before = Path("dataset").stat().st_ino
+    return lambda: Path("dataset").stat().st_ino != before
+
+
+def killed_at(signs: Sequence[Sign]) -> bool:
+    """Start a build and kill -9 it when the signs have come one after another; whether it was still at work.
+
+    The last sign is watched without a pause: what it tells may be over in a fraction of a millisecond.
+    """
+    deadline = time.monotonic() + 120
+    with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
+        try:
+            for sign in signs:
+                while build.poll() is None and not sign():
+                    assert time.monotonic() < deadline, "the moment to kill does not come"
+                    if sign is not signs[-1]:
+                        threading.Event().wait(0.001)
+        finally:
+            build.kill()
+    return build.returncode == -signal.SIGKILL
 
 
 def shards(folder: str) -> dict[str, str]:
@@ -33,58 +97,111 @@ def shards(folder: str) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def killed_when(condition: Callable[[], bool]) -> None:
-    """Start a build and kill -9 it as soon as the condition holds, or let it end."""
-    with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
-        wait_until(lambda: condition() or build.poll() is not None, 120, "the moment to kill")
-        build.send_signal(signal.SIGKILL)
+class Disturbed:
+    """A build over an earlier dataset of five rows that is killed time and again, and checked each time."""
 
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.kills = 0
+        self._endpoint = endpoint
+        self._in_flight_at_kills = 0
+        self._write_recipe("./dataset")
+        self._build("--limit", "5")
+        self._earlier = shards("dataset")
+        self._seen: list[dict[str, str]] = []
 
-def moments(endpoint: Endpoint, choice: random.Random) -> list[Callable[[], bool]]:
-    """Moments of a build, from its first calls to its last files."""
+    def kill(self, *signs: Sign) -> None:
+        """Kill a build at a moment; what it left must keep every promise."""
+        known, before = self._kept(), len(self._endpoint.calls)
+        self.kills += killed_at(signs)
+        killed = time.monotonic()
+        wait_until(lambda: not self._endpoint.in_flight, 20, "the endpoint to notice")
+        self._check_calls(self._endpoint.calls[before:], known, killed)
+        self._check_store({LEFT_BEHIND, NOT_YET_RECORDED})
+        self._check_dataset()
 
-    def calls(least: int) -> Callable[[], bool]:
-        return lambda: len(endpoint.calls) >= least
+    def finish(self) -> None:
+        """Let a build end; its calls and its dataset must be those of an undisturbed one."""
+        assert self._build()["images"] == IMAGES
+        assert len(self._endpoint.calls) == IMAGES + self._in_flight_at_kills
+        self._check_store({LEFT_BEHIND})
+        assert list(Path().glob(".dataset*")) == []
+        self._write_recipe("./undisturbed")
+        assert self._build()["asked"] == 0
+        undisturbed = shards("undisturbed")
+        assert shards("dataset") == undisturbed
+        assert all(seen in (self._earlier, undisturbed) for seen in self._seen)
 
-    def appears(pattern: str) -> Callable[[], bool]:
-        return lambda: any(Path().glob(pattern))
+    def _write_recipe(self, output: str) -> None:
+        prompts = [f"prompt {number} {{{{slow seconds=0.1}}}}" for number in range(IMAGES)]
+        limits = {"max_concurrency": IN_FLIGHT}
+        recipe = recipe_for(self._endpoint, prompts, limits=limits, batch_size=8, output={"path": output})
+        Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
 
-    generating = [calls(least) for least in sorted(choice.sample(range(1, 47), 5))]
-    return [*generating, *(appears(f".dataset.building-*/{name}") for name in ("data", "README.md", "gallery.html"))]
+    def _build(self, *arguments: str) -> dict[str, int]:
+        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        report: dict[str, int] = json.loads(done.stdout)
+        return report
+
+    def _kept(self) -> set[str]:
+        """The prompts whose image is in the store, whole."""
+        store = ImageStore("store")
+        return {str(record.request["prompt"]) for record in store.records() if store.get(record.fingerprint)}
+
+    def _check_calls(self, calls: Sequence[Call], known: set[str], killed: float) -> None:
+        asked = [call.prompt for call in calls]
+        assert len(set(asked)) == len(asked), "each is asked once"
+        assert not known.intersection(asked), "what is in the store is not asked again"
+        kept = self._kept()
+        lost = [call for call in calls if call.prompt not in kept]
+        assert sum(not call.delivered for call in lost) <= IN_FLIGHT
+        # Verifying and writing an image takes milliseconds, and more for the first one of a process.
+        assert all(killed - call.time_ended < 1 for call in lost), "what was delivered before is in the store"
+        self._in_flight_at_kills += len(lost)
+
+    def _check_store(self, faults: set[str]) -> None:
+        for path in Path("store").glob("*/*.writing-*"):
+            # In an hour, nobody is taken to be writing it any more.
+            os.utime(path, (0, 0))
+        store = ImageStore("store")
+        assert set(store.verify().values()) <= faults
+        sent = {
+            hashlib.sha256(self._endpoint.image_for(call.prompt, call.parameters)).hexdigest()
+            for call in self._endpoint.calls
+        }
+        assert {record.sha256 for record in store.records()} <= sent
+
+    def _check_dataset(self) -> None:
+        assert len(load_dataset("dataset")["train"]) in (5, IMAGES)
+        assert {path.name for path in Path("dataset").iterdir()} == {*FILES, "data", "samples"}
+        self._seen.append(shards("dataset"))
 
 
 def test_nothing_delivered_is_asked_again(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
-    """Killed -9 at eight moments, a build asks no delivered image twice and ends with the undisturbed shards."""
-    written(endpoint)
-    lost = 0
-    for condition in moments(endpoint, random.Random(5)):
-        killed_when(condition)
-        delivered = sum(call.delivered for call in endpoint.calls)
-        kept = ImageStore("store").stats().images if Path("store").exists() else 0
-        assert delivered - lost - kept <= 4, "only what was in flight may be lost"
-        lost = delivered - kept
-    done = subprocess.run(COMMAND, capture_output=True, text=True, timeout=120)
-    assert json.loads(done.stdout)["images"] == 48
-    assert len(endpoint.calls) <= 48 + 4 * 8
-    assert not ImageStore("store").verify() or set(ImageStore("store").verify().values()) == {
-        "left behind by a process that was killed"
-    }
-    assert [path.name for path in Path().glob(".dataset*")] == []
-    first = shards("dataset")
-    written(endpoint, output={"path": "./undisturbed"})
-    subprocess.run(COMMAND, capture_output=True, timeout=120, check=True)
-    assert shards("undisturbed") == first
+    """Killed -9 while images come and are stored, a build asks none twice and ends with the undisturbed shards."""
+    choice = random.Random(5)
+    disturbed = Disturbed(endpoint)
+    for _ in range(6):
+        done = len(endpoint.calls)
+        disturbed.kill(appears(STAGED), calls(endpoint, done + choice.randint(4, 12)))
+        done = len(endpoint.calls)
+        disturbed.kill(appears(STAGED), either(writes(), calls(endpoint, done + 16)))
+    assert disturbed.kills == 12
+    disturbed.finish()
 
 
-@pytest.mark.parametrize("moment", ["data", "README.md", "gallery.html"])
 def test_the_earlier_dataset_stays_until_it_is_replaced(
-    in_folder: Path, endpoint: Endpoint, prefect_server: None, moment: str
+    in_folder: Path, endpoint: Endpoint, prefect_server: None
 ) -> None:
-    """Killed while its folder is being written, a build leaves the earlier dataset as it was, and loadable."""
-    written(endpoint)
-    subprocess.run([*COMMAND, "--limit", "5"], capture_output=True, timeout=120, check=True)
-    before = shards("dataset")
-    killed_when(lambda: any(Path().glob(f".dataset.building-*/{moment}")))
-    # The kill may come a moment late, when the new one is in place, whole.
-    rows = len(load_dataset("dataset")["train"])
-    assert rows == 48 or (rows == 5 and shards("dataset") == before)
+    """Killed -9 while the folder is written or swapped in, a build leaves the earlier dataset or the new one, whole."""
+    choice = random.Random(5)
+    disturbed = Disturbed(endpoint)
+    for name, seconds in (("data", 0.002), ("recipe.yaml", 0.05), ("README.md", 0.04)):
+        disturbed.kill(appears(STAGED), appears(f"{STAGED}/{name}"))
+        disturbed.kill(appears(f"{STAGED}/{name}"), later(choice.uniform(0, seconds)))
+    for _ in range(2):
+        # The swap is the next thing that the build does.
+        disturbed.kill(appears(f"{STAGED}/README.md"), either(appears(f"{STAGED}/gallery.html"), replaced()))
+        disturbed.kill(appears(f"{STAGED}/README.md"), replaced())
+    assert disturbed.kills == 10
+    disturbed.finish()

@@ -5,16 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
+from tasks_lib.models.diffusers import DiffusersImageGeneration
 from tasks_lib.models.inference_endpoints import InferenceEndpointsImageGeneration
+from tasks_lib.models.openai import OpenAIImageGeneration
 from tasks_lib.models.procedural import ProceduralImageGeneration
 from tasks_lib.settings import as_kind_of
 
 __all__ = [
     "AnyImageGenerationModel",
+    "DiffusersImageGeneration",
     "ImageAnswer",
     "ImageGenerationModel",
     "ImageRequest",
     "InferenceEndpointsImageGeneration",
+    "OpenAIImageGeneration",
     "ProceduralImageGeneration",
 ]
 
@@ -23,7 +27,10 @@ if TYPE_CHECKING:
 else:
     AnyImageGenerationModel = Annotated[
         Annotated[
-            InferenceEndpointsImageGeneration | ProceduralImageGeneration,
+            DiffusersImageGeneration
+            | InferenceEndpointsImageGeneration
+            | OpenAIImageGeneration
+            | ProceduralImageGeneration,
             Field(discriminator="type"),
         ],
         *as_kind_of(ImageGenerationModel),

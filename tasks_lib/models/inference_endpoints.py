@@ -5,7 +5,7 @@ import base64
 import os
 from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, cast
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpx2
 from huggingface_hub import get_token
@@ -202,9 +202,9 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
 
     def _secrets(self) -> list[str]:
         """What must not be in any text: the token, the password of base_url, and both as they are sent."""
-        user = urlsplit(self.base_url or "").netloc.rpartition("@")[0]
-        basic = base64.b64encode(user.encode()).decode()
-        return [secret for secret in (self._token(), user, user.partition(":")[2], basic) if secret]
+        login = urlsplit(self.base_url or "").netloc.rpartition("@")[0]
+        known = [self._token(), *(_spellings_of_login(login) if login else [])]
+        return [secret for secret in known if secret]
 
     def __getstate__(self) -> dict[Any, Any]:
         """Pickled, it leaves the token behind; where it arrives, it finds that of the place."""
@@ -235,3 +235,10 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         provider: Any = self.provider
         helper = get_provider_helper(provider, task=task_of(request), model=self.model_id)
         return helper, provider_request(helper, self.model_id, request, headers, self._token())
+
+
+def _spellings_of_login(login: str) -> list[str]:
+    """User and password as they stand in a URL, where some characters are escaped, and as they are sent."""
+    user, _, password = login.partition(":")
+    sent = f"{unquote(user)}:{unquote(password)}"
+    return [login, sent, password, unquote(password), base64.b64encode(sent.encode()).decode()]

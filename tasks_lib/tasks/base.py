@@ -144,9 +144,10 @@ class ImageTask(Settings, ABC):
         """Show the request that a sample row gives."""
         from rich import print as rich_print
         from rich.panel import Panel
+        from rich.text import Text
 
         sample = sample_input or {name: f"<{name}>" for name in self.input_names}
-        rich_print(Panel(str(self.format_input(sample)), title=self.name or type(self).__name__))
+        rich_print(Panel(Text(str(self.format_input(sample))), title=self.name or type(self).__name__))
 
     def _format_inputs(self, inputs: StepInput) -> list[Any]:
         return [self._format_checked(number, row) for number, row in enumerate(inputs)]

@@ -1,0 +1,1 @@
+"""Tests that compute with torch: `make test-local`."""

@@ -1,0 +1,211 @@
+"""Links to images are followed to where they may lead, and nowhere else."""
+
+import asyncio
+import contextlib
+import datetime
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tasks_lib.errors import BadImageError, GenerationError, StopError, TransientError
+from tasks_lib.models.http_post import HttpPoster
+from tasks_lib.models.image_links import fetch_image
+
+PUBLIC = "http://93.184.215.14/v1/"
+IMAGE = b"\x89PNG, or so"
+
+
+class LinkServer:
+    """Answers GET by the path: /image, /to/URL redirects, /503-once, anything else is 404."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+        asked = self.asked
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:  # the name that http.server calls
+                asked.append((self.headers["Host"], self.path))
+                is_first = len(asked) == 1
+                status = 200 if self.path.startswith("/image") else 404
+                status = 302 if self.path.startswith("/to/") else status
+                status = (503 if is_first else 200) if self.path == "/503-once" else status
+                self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", self.path.removeprefix("/to/"))
+                self.send_header("Content-Length", str(len(IMAGE)))
+                self.end_headers()
+                self.wfile.write(IMAGE)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def encrypt(self, certificate: Path) -> None:
+        """Speak TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["LinkServer"]:
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        yield self
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[LinkServer]:
+    with LinkServer().running() as running:
+        yield running
+
+
+class Resolver(asyncio.SelectorEventLoop):
+    """An event loop that answers look-ups of names from a list, and addresses as they are."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.looked_up: list[str] = []
+
+    async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
+        name = host if isinstance(host, str) else host.decode()
+        if name.endswith(".test"):
+            self.looked_up.append(name)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (self.answers.pop(0), port))]
+        return await super().getaddrinfo(host, port, **hints)
+
+
+def fetch(link: str, endpoint: str, loop: asyncio.AbstractEventLoop | None = None, max_bytes: int = 1000) -> bytes:
+    async def ask() -> bytes:
+        http = HttpPoster(max_bytes)
+        try:
+            return await fetch_image(http, link, endpoint)
+        finally:
+            await http.aclose()
+
+    with asyncio.Runner(loop_factory=(lambda: loop) if loop else None) as runner:
+        return runner.run(ask())
+
+
+def test_link_on_the_endpoints_own_kind_of_address(server: LinkServer) -> None:
+    """An endpoint on this machine may link to this machine, in full, relatively and by redirects."""
+    for link in (f"{server.url}/image", "/image", f"{server.url}/to//image", f"/to/{server.url}/to//image?a=b"):
+        assert fetch(link, f"{server.url}/v1/") == IMAGE
+
+
+@pytest.mark.parametrize(
+    ("host", "kind"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("127.9.9.9", "loopback"),
+        ("2130706433", "loopback"),
+        ("[::1]", "loopback"),
+        ("[::ffff:127.0.0.1]", "loopback"),
+        ("[2002:7f00:1::]", "loopback"),
+        ("[64:ff9b::7f00:1]", "loopback"),
+        ("0.0.0.0", "reserved"),
+        ("[::]", "reserved"),
+        ("255.255.255.255", "reserved"),
+        ("224.0.0.1", "reserved"),
+        ("169.254.169.254", "link-local"),
+        ("[fe80::1]", "link-local"),
+        ("10.0.0.1", "private"),
+        ("172.16.0.1", "private"),
+        ("192.168.1.1", "private"),
+        ("100.64.0.1", "private"),
+        ("[fd00::1]", "private"),
+    ],
+)
+def test_public_endpoint_cannot_lead_us_inside(server: LinkServer, host: str, kind: str) -> None:
+    """A link from a public endpoint to an address that is not public ends the run before anything is connected to."""
+    with pytest.raises(StopError, match=f"is on a {kind} address"):
+        fetch(f"http://me:secret@{host}:{server.port}/image?signature=x", PUBLIC)
+    assert server.asked == []
+
+
+def test_local_endpoint_cannot_lead_us_to_another_kind_of_address(server: LinkServer) -> None:
+    """Not even an endpoint on this machine may link to the metadata service of a cloud, at once or by a redirect."""
+    metadata = "http://169.254.169.254/latest/meta-data"
+    for link in (metadata, f"{server.url}/to/{metadata}"):
+        with pytest.raises(StopError, match="link-local") as caught:
+            fetch(link, f"{server.url}/v1/")
+        assert "secret" not in str(caught.value)
+
+
+def test_checked_address_is_the_one_connected_to(server: LinkServer) -> None:
+    """The name of a link is looked up once: a second answer cannot lead elsewhere. The server hears the name."""
+    loop = Resolver("127.0.0.1", "169.254.169.254")
+    assert fetch(f"http://images.test:{server.port}/image", f"{server.url}/v1/", loop) == IMAGE
+    assert loop.looked_up == ["images.test"]
+    assert server.asked == [(f"images.test:{server.port}", "/image")]
+    with pytest.raises(StopError, match="private"):
+        fetch(f"http://images.test:{server.port}/image", f"{server.url}/v1/", Resolver("10.0.0.1"))
+
+
+def certificate_for(name: str, folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    today = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(today - datetime.timedelta(1)).not_valid_after(today + datetime.timedelta(1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = folder / "certificate.pem"
+    path.write_bytes(private + builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+def test_certificate_must_be_for_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the address is connected to, the certificate is checked for the name of the link."""
+    certificate = certificate_for("images.test", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server = LinkServer()
+    server.encrypt(certificate)
+    with server.running():
+        loop = Resolver("127.0.0.1")
+        assert fetch(f"https://images.test:{server.port}/image", f"{server.url}/v1/", loop) == IMAGE
+        with pytest.raises(TransientError, match="gave no answer: ConnectError"):
+            fetch(f"https://other.test:{server.port}/image", f"{server.url}/v1/", Resolver(*["127.0.0.1"] * 3))
+    assert len(server.asked) == 1
+
+
+def test_image_that_is_not_there_yet(server: LinkServer) -> None:
+    """An image that is paid for is worth another try of its link; one that stays away is asked for anew."""
+    assert fetch("/503-once", f"{server.url}/v1/") == IMAGE
+    with pytest.raises(TransientError, match=r"/gone, answered 404"):
+        fetch("/gone?signature=x", f"{server.url}/v1/")
+    with pytest.raises(TransientError, match="gave no answer: ConnectError"):
+        fetch("http://127.0.0.1:9/image", f"{server.url}/v1/")
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["file:///etc/passwd", "ftp://127.0.0.1/x", "https://", "http://[::1", "http://127.0.0.1:99999/x", "data:,x"],
+)
+def test_what_is_no_link(server: LinkServer, link: str) -> None:
+    """Only http and https are followed, and a malformed link is a bad image rather than a crash."""
+    with pytest.raises(BadImageError, match="none that can be fetched"):
+        fetch(link, f"{server.url}/v1/")
+
+
+def test_too_much_of_it(server: LinkServer) -> None:
+    """Too many bytes and too many redirects end the attempt."""
+    with pytest.raises(GenerationError, match="at most 3 are taken"):
+        fetch("/image", f"{server.url}/v1/", max_bytes=3)
+    with pytest.raises(GenerationError, match="redirected more than 5 times"):
+        fetch("/to/" * 7 + "/image", f"{server.url}/v1/")
