@@ -182,7 +182,7 @@ def _run_build(start: Any, json_: bool, debug: bool) -> None:
 
 
 def _configure_prefect(debug: bool) -> None:
-    """Before Prefect is imported: quiet, and an embedded server that keeps up with a short run."""
+    """Before Prefect is imported: quiet, one progress bar, and an embedded server that keeps up with a short run."""
     settings = {
         # The command says how a run ended, in one sentence; so need not Prefect.
         "PREFECT_LOGGING_LEVEL": "DEBUG" if debug else "CRITICAL",
@@ -190,6 +190,7 @@ def _configure_prefect(debug: bool) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         # By default the recorder lags 20 s behind, and an embedded server loses what it has not yet recorded.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",

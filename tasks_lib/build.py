@@ -137,7 +137,7 @@ class Build:
         self._features = dataset_features(self._table.schema, rows, outputs)
         trained = self.task.image_generation_model.trained
         mark = partial(mark_as_generated, trained=trained) if self.recipe.marking == "iptc" else None
-        self._writer = ShardWriter(self._staged.path, self._features, self.store, mark)
+        self._writer = ShardWriter(self._staged.path, self._features, self.store, mark, self._table.column_names)
         splits = self.recipe.output.splits
         for split in splits if isinstance(splits, dict) else []:
             self._writer.open_split("default", split)

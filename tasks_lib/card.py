@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks_lib.columns import image_columns
 from tasks_lib.provenance import canonical_json
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport, dollars
@@ -52,10 +53,11 @@ def _card_data(
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
+    category = "image-to-image" if recipe.task.kind() == "image_editing" else "text-to-image"
     data = DatasetCardData(
         pretty_name=recipe.name,
-        tags=["synthetic", "text-to-image", "imageloom"],
-        task_categories=["text-to-image"],
+        tags=["synthetic", category, "imageloom"],
+        task_categories=[category],
         size_categories=[next((name for most, name in SIZES if report.images < most), "n>1M")],
         configs=[_config(config, splits) for config, splits in sizes.items()],
     )
@@ -92,10 +94,14 @@ def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Se
     environment.filters["code"] = _code
     model = recipe.task.image_generation_model
     price = model.price_per_image_usd
+    made = next(reversed(image_columns(features)), "image")  # made images stand after those of the source
     return environment.get_template("card.md.jinja").render(
         recipe=recipe,
         report=report,
         samples=samples,
+        made=made,
+        made_text=json.dumps(made, ensure_ascii=False),
+        has_sources=len(image_columns(features)) > 1,
         model_name=model.model_name,
         trained=model.trained,
         source_type="trainedAlgorithmicMedia" if model.trained else "algorithmicMedia",

@@ -155,7 +155,8 @@ class _RowShape:
         images = [column.name for column in schema if _is_image(column.type)]
         texts = [column.name for column in schema if types.is_string(column.type) or types.is_large_string(column.type)]
         texts = [name for name in texts if name not in ACCOUNT_COLUMNS]
-        image = "image" if "image" in images else next(iter(images), None)
+        # By the names of our tasks; else the last, since made images stand after those of the source.
+        image = next((name for name in ("edited_image", "image") if name in images), images[-1] if images else None)
         prompt = "prompt" if "prompt" in texts else next(iter(texts), None)
         return cls(prompt, image, tuple(name for name in images if name != image))
 

@@ -1,6 +1,6 @@
 """The shards of a dataset: Parquet files written in one pass with flat memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,13 +63,22 @@ class ShardWriter:
         features: the columns and their types.
         store: where the images are.
         mark: puts a mark into an image's bytes, given the name of its model; ``None`` leaves them alone.
+        sources: image columns that came with the prompts; their bytes are left alone in any case.
     """
 
-    def __init__(self, folder: Path, features: "Features", store: ImageStore, mark: Mark | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        features: "Features",
+        store: ImageStore,
+        mark: Mark | None,
+        sources: Collection[str] = (),
+    ) -> None:
         self._folder = folder
         self._features = features
         self._store = store
         self._mark = mark
+        self._sources = sources
         self._images = image_columns(features)
         self._schema = features.arrow_schema
         self._splits: dict[tuple[str, str], _OpenSplit] = {}
@@ -117,20 +126,20 @@ class ShardWriter:
         return dict(zip(names, self._store.read(names), strict=True))
 
     def _with_images(self, row: Row, images: dict[str, bytes | None]) -> Row:
-        def cell(reference: str | None) -> Row | None:
+        def cell(reference: str | None, mark: Mark | None) -> Row | None:
             if reference is None:
                 return None
             name = _file_name(reference)
             data = images[name]
             if data is None:
                 raise _gone(name, self._store)
-            model = str(row.get("model_name"))
-            return {"bytes": self._mark(data, model) if self._mark else data, "path": name}
+            return {"bytes": mark(data, str(row.get("model_name"))) if mark else data, "path": name}
 
-        cells = {
-            name: [cell(each) for each in row.get(name) or []] if listed else cell(row.get(name))
-            for name, listed in self._images.items()
-        }
+        cells: Row = {}
+        for name, listed in self._images.items():
+            mark = None if name in self._sources else self._mark
+            value = row.get(name)
+            cells[name] = [cell(each, mark) for each in value or []] if listed else cell(value, mark)
         return {**row, **cells}
 
     def _append(self, key: tuple[str, str], row: Row) -> None:

@@ -105,6 +105,11 @@ def test_a_recipe_edits_the_dataset_of_another(build_dataset: Build) -> None:
     sources = load_dataset("datasets/colour-shapes", split="train")
     rows = load_dataset("datasets/recolour-shapes", split="train")
     assert len(rows) == len(sources) == len(edited["default"]["train"])
+    untouched = sources.cast_column("image", ImageFeature(decode=False))["image"]
+    assert [each["bytes"] for each in rows.cast_column("image", ImageFeature(decode=False))["image"]] == [
+        each["bytes"] for each in untouched
+    ]
+    assert "image-to-image" in Path("datasets/recolour-shapes/README.md").read_text()
     for row, source in zip(rows, sources, strict=True):
         assert row["image"].tobytes() == source["image"].tobytes() != row["edited_image"].tobytes()
         assert row["shape"] == source["shape"]

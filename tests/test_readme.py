@@ -4,8 +4,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+
+from tasks_lib.recipe import load_recipe
+from tests.recipes import drawn_by
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,6 +44,17 @@ def test_the_recipe_is_valid(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "0.0120 USD" in done.stdout
+
+
+def test_the_models_are_valid() -> None:
+    """Each model that the README shows is accepted as it is written there."""
+    lines = re.findall(r"^(image_generation_model: .*)$", README, flags=re.MULTILINE)
+    kinds = [load_recipe(_with_model(yaml.safe_load(line))).task.image_generation_model.kind() for line in lines]
+    assert kinds == ["inference_endpoints", "inference_endpoints", "openai", "openai", "diffusers"]
+
+
+def _with_model(task: dict[str, Any]) -> dict[str, Any]:
+    return drawn_by(task["image_generation_model"], ["a cat"])
 
 
 def test_every_proof_exists() -> None:

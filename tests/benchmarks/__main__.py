@@ -11,6 +11,8 @@ from tests.benchmarks.conversion import conversion
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.generation import generation_1_s, generation_100_ms
 from tests.benchmarks.memory import memory
+from tests.benchmarks.mixed_faults import mixed_faults
+from tests.benchmarks.model_overhead import model_overhead
 from tests.benchmarks.shard_writing import shard_writing
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -22,6 +24,8 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
         cached_rerun,
         conversion,
         memory,
+        mixed_faults,
+        model_overhead,
         shard_writing,
     )
 }
