@@ -29,4 +29,4 @@ def print_how_to_load(report: Any) -> None:
     typer.echo(f"\n  gallery    {report.folder}/gallery.html\n")
     typer.echo("from datasets import load_dataset")
     typer.echo(f'dataset = load_dataset("{report.folder}")')
-    typer.echo(f'dataset["{split}"][0]["image"].show()')
+    typer.echo(f'dataset["{split}"][0]["{report.image_column}"].show()')

@@ -161,6 +161,8 @@ class Build:
             total_usd=self._ledger.total_usd,
             seconds=round(time.monotonic() - self._started, 3),
             splits={config: {split: size.rows for split, size in each.items()} for config, each in sizes.items()},
+            # Made images stand after those of the source.
+            image_column=next(reversed(image_columns(self._features)), "image") if self._features else "image",
             reasons=dict(self._ledger.reasons.most_common(10)),
         )
 

@@ -94,13 +94,12 @@ def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Se
     environment.filters["code"] = _code
     model = recipe.task.image_generation_model
     price = model.price_per_image_usd
-    made = next(reversed(image_columns(features)), "image")  # made images stand after those of the source
     return environment.get_template("card.md.jinja").render(
         recipe=recipe,
         report=report,
         samples=samples,
-        made=made,
-        made_text=json.dumps(made, ensure_ascii=False),
+        made=report.image_column,
+        made_text=json.dumps(report.image_column, ensure_ascii=False),
         has_sources=len(image_columns(features)) > 1,
         model_name=model.model_name,
         trained=model.trained,

@@ -43,6 +43,8 @@ class BuildReport:
     seconds: float
     splits: Mapping[str, Mapping[str, int]]
     """Rows by config and split."""
+    image_column: str = "image"
+    """The column of the images that were made."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """The most frequent reasons for not having an image."""
 
