@@ -1,6 +1,5 @@
 """Image generation through Hugging Face: providers by model, dedicated endpoints by name, any endpoint by URL."""
 
-import asyncio
 import base64
 import os
 from collections.abc import Iterable
@@ -8,25 +7,20 @@ from typing import Any, ClassVar, Literal, cast
 from urllib.parse import unquote, urlsplit
 
 import httpx2
-from huggingface_hub import get_token
+from huggingface_hub import get_inference_endpoint, get_token
 from huggingface_hub.inference._common import RequestParameters
 from huggingface_hub.inference._providers import PROVIDERS, get_provider_helper
 from huggingface_hub.inference._providers._common import TaskProviderHelper
 from pydantic import ConfigDict, PrivateAttr, field_serializer, field_validator, model_validator
 
-from tasks_lib.errors import (
-    BadImageError,
-    GenerationError,
-    MissingSecretError,
-    RecipeError,
-    RefusedError,
-    TransientError,
-)
+from tasks_lib.errors import BadImageError, GenerationError, MissingSecretError, RecipeError, RefusedError, StopError
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact, redact_url
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata
+from tasks_lib.models.hub_errors import meaning_of
+from tasks_lib.models.hub_queue import queued_image
 from tasks_lib.models.image_links import fetch_image
 from tasks_lib.models.text_to_image import TextToImageOptions, direct_request, provider_request, task_of
 
@@ -146,7 +140,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
 
     async def agenerate(self, request: ImageRequest) -> ImageAnswer:
         """Post one request; see the base for what is raised."""
-        helper, parameters = self._prepare(request)
+        helper, parameters = self._prepare_or_stop(request)
         self._http = self._http or HttpPoster(MAX_BYTES)
         answer = await self._http.post(parameters.url, dict(parameters.headers), parameters.json, parameters.data)
         if answer.status >= 400:
@@ -161,17 +155,15 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         return await self._answer_in(helper, parameters, answer.body)
 
     def explain(self, error: Exception) -> GenerationError | None:
-        """See the base: what this client raises for a lost connection or a broken answer."""
-        if isinstance(error, (httpx2.RequestError, httpx2.StreamError, OSError)):
-            said = redact(f"{type(error).__name__} {error}".rstrip(), self._secrets())
-            return TransientError(f"{self.model_name}: {said}")
-        return super().explain(error)
+        """See the base; an error that stops the run stays as it is, and does so."""
+        meaning = meaning_of(error, self.model_name, self._secrets())
+        return meaning if isinstance(meaning, GenerationError) else None
 
     def _fault_of(self, request: ImageRequest) -> Exception | None:
         """Why such a request cannot be made; what the Hub says of the model is remembered for the real ones."""
         try:
             self._prepare(request)
-        except (ValueError, OSError, httpx2.RequestError) as error:
+        except (ValueError, OSError, httpx2.HTTPError) as error:
             return error
         return None
 
@@ -184,21 +176,14 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         if not image:
             # Only here: beside an image, has_nsfw_concepts is mostly a no.
             self._check_refusal(body)
-            image = await self._queued_image(helper, parameters, body)
+            where = f"{self.model_name} ({helper.provider})"
+            image = await queued_image(helper, parameters, body, where, self._secrets())
         return ImageAnswer(image, metadata)
 
     def _check_refusal(self, body: bytes) -> None:
         """Some providers refuse with status 200; no image begins like a text."""
         if body[:1] in b"{<[" and is_refusal(200, text := body[:4000].decode("utf-8", "replace")):
             raise RefusedError(f"{self.model_name} answered 200: {redact(text, self._secrets())[:300]}")
-
-    async def _queued_image(self, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes) -> bytes:
-        """The image that a provider makes after it has answered; its helper waits and downloads it, blocking."""
-        try:
-            return bytes(await asyncio.to_thread(helper.get_response, body, parameters))
-        except (ValueError, KeyError, IndexError, TypeError) as error:
-            said = redact(body[:300].decode("utf-8", "replace"), self._secrets())
-            raise BadImageError(f"{self.model_name} ({helper.provider}) gave no image: {said}") from error
 
     def _secrets(self) -> list[str]:
         """What must not be in any text: the token, the password of base_url, and both as they are sent."""
@@ -218,14 +203,28 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     def _endpoint_url(self) -> str | None:
         if not self.endpoint_name:
             return self.base_url
-        from huggingface_hub import get_inference_endpoint
-
-        endpoint = get_inference_endpoint(self.endpoint_name, namespace=self.endpoint_namespace, token=self._token())
+        try:
+            endpoint = get_inference_endpoint(
+                self.endpoint_name, namespace=self.endpoint_namespace, token=self._token()
+            )
+        except (ValueError, OSError, httpx2.HTTPError) as error:
+            raise RecipeError(
+                f"the endpoint '{self.endpoint_name}' cannot be looked up: {redact(str(error), self._secrets())}"
+            ) from error
         if endpoint.url is None:
             raise RecipeError(
                 f"the endpoint '{self.endpoint_name}' is {endpoint.status} and has no URL. Resume it, then build again."
             )
         return endpoint.url
+
+    def _prepare_or_stop(self, request: ImageRequest) -> tuple[TaskProviderHelper | None, RequestParameters]:
+        """The call to make; what the Hub says of a model it says of it for all requests."""
+        try:
+            return self._prepare(request)
+        except (ValueError, OSError, httpx2.HTTPError) as error:
+            meaning = meaning_of(error, self.model_name, self._secrets())
+            said = redact(str(error), self._secrets())
+            raise meaning or StopError(f"{self.model_name}: {said} The run stops: name another model.") from error
 
     def _prepare(self, request: ImageRequest) -> tuple[TaskProviderHelper | None, RequestParameters]:
         headers = {"accept": "image/png", **({"x-hf-bill-to": self.bill_to} if self.bill_to else {})}
