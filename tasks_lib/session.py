@@ -26,15 +26,17 @@ class RequestOptions:
         # Spelled once: most inputs of a run are texts, without options of their own.
         self._json = canonical_json(self._options)
 
-    def request(self, formatted_input: Any) -> ImageRequest:
-        """The request of an input, with neither seed nor number."""
+    def read(self, formatted_input: Any) -> tuple[ImageRequest, dict[str, Any], str]:
+        """What an input asks for: the request as yet without options, seed and number; its options; its key."""
         request, own = _parts(formatted_input)
-        return replace(request, options={**self._options, **own})
+        options = {**self._options, **own}
+        return request, options, self._key(request, canonical_json(options) if own else self._json)
 
     def key(self, formatted_input: Any) -> str:
         """What makes two requests equal but for their number: 32 hexadecimal digits."""
-        request, own = _parts(formatted_input)
-        options = canonical_json({**self._options, **own}) if own else self._json
+        return self.read(formatted_input)[2]
+
+    def _key(self, request: ImageRequest, options: str) -> str:
         images = request.images if request.mask is None else (*request.images, b"mask", request.mask)
         digests = ",".join(f'"{sha256(image)}"' for image in images)
         return sha256(f"[{canonical_json(request.prompt)},[{digests}],{options}]")[:32]
@@ -137,10 +139,9 @@ class GenerationSession:
         return requests
 
     def _numbered(self, formatted_input: Any, options: RequestOptions, count: int) -> list[ImageRequest]:
-        request, key = options.request(formatted_input), options.key(formatted_input)
+        request, sent, key = options.read(formatted_input)
         first = self._numbers[key]
         self._numbers[key] += count
-        sent = dict(request.options)
         fixed = sent.pop("seed", None)
         return [
             replace(request, options=sent, seed=self._seed(key, number, fixed), number=number)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Self
 
 from pydantic import Field, PrivateAttr
@@ -91,6 +92,11 @@ class ImageTask(Settings, ABC):
         """The input that is a text of the source: the first, unless a task says otherwise."""
         return self.input_names[0] if self.input_names else None
 
+    @cached_property
+    def _nothing(self) -> Row:
+        """The outputs of a generation without an image; made once, since there are many rows."""
+        return dict.fromkeys(self.output_names)
+
     def load(self) -> None:
         """Load the model and get ready to process, keeping images in memory only."""
         self.image_generation_model.load()
@@ -166,10 +172,9 @@ class ImageTask(Settings, ABC):
         return [self._format_one(output, input or {}) for output in outputs]
 
     def _format_one(self, output: Row, input: Row) -> Row:
-        nothing = dict.fromkeys(self.output_names)
         formatted = self.format_output(output, input) if output["images"] else {}
         told = {key: value for key, value in output.items() if key != "images"}
-        return {**nothing, **formatted, "model_name": self.llm.model_name, **told}
+        return {**self._nothing, **formatted, "model_name": self.image_generation_model.model_name, **told}
 
     def _rows(self, input: Row, answers: list[Row]) -> list[Row]:
         formatted = self._format_outputs(answers, input)

@@ -31,4 +31,4 @@ class ImageGeneration(ImageTask):
 
     def format_output(self, output: Row, input: Row) -> Row:
         """The image as the model gave it."""
-        return {"image": output["images"][0], "model_name": self.llm.model_name}
+        return {"image": output["images"][0], "model_name": self.image_generation_model.model_name}
