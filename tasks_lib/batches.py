@@ -63,12 +63,12 @@ class BatchResult:
 
 
 def rows_a_batch(rows: int) -> int:
-    """How many rows of a source a batch holds where the recipe does not say: about twenty batches make a run.
+    """How many rows of a source a batch holds where the recipe does not say.
 
-    Each costs some 50 ms of Prefect's time; less than 128 rows would be too few in flight, and more than 512
-    would be too many to wait for.
+    Each costs some 50 ms of Prefect's time; with less than 128 rows too few would be in flight, and what more than
+    256 take of memory is felt in a large run.
     """
-    return min(512, max(128, rows // 20))
+    return min(256, max(128, rows // 20))
 
 
 def cut_batches(

@@ -70,7 +70,7 @@ class Recipe(Settings):
     marking: Literal["iptc", "none"] = "iptc"
     """How image files say that they are AI-generated (EU AI Act, Article 50)."""
     batch_size: int | None = Field(default=None, ge=1, le=4096)
-    """Rows in one Prefect task run: by default 128, in large runs up to 512. Keep it at or above
+    """Rows in one Prefect task run: by default 128, in large runs up to 256. Keep it at or above
     2 x max_concurrency, since eight batches are in play."""
 
     @model_validator(mode="after")
