@@ -22,6 +22,7 @@ from tests.prefect_server import PrefectServer, running_server, wait_until
 from tests.recipes import drawn_by
 
 TOKEN = "hf_MARKEDxTOKENx0123456789"
+BLOCK = "a-block-with-a-token"
 USER, PASSWORD = "marked-user", "marked/password"
 TEMPLATES = {
     "a cat": (200, ""),
@@ -91,9 +92,16 @@ def imageloom(server: PrefectServer, folder: Path, *arguments: str, **environmen
     return done.stdout + done.stderr
 
 
-def write_recipe(folder: Path, base_url: str, prompts: list[str]) -> None:
+def make_block(server: PrefectServer) -> None:
+    """Keep the token in a Secret block of the server."""
+    code = f"from prefect.blocks.system import Secret; Secret(value={TOKEN!r}).save({BLOCK!r})"
+    subprocess.run([sys.executable, "-c", code], env=server.environment, check=True, capture_output=True, timeout=60)
+
+
+def write_recipe(folder: Path, base_url: str, prompts: list[str], secrets: dict[str, str]) -> None:
     limits = {"max_attempts": 1, "max_failure_rate": 1.0, "max_concurrency": 1}
     recipe = drawn_by({"type": "inference_endpoints", "base_url": base_url}, prompts, limits=limits, name=folder.name)
+    recipe["secrets"] = secrets
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
 
 
@@ -120,7 +128,7 @@ def spellings(*secrets: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("kind", ["token", "password"])
+@pytest.mark.parametrize("kind", ["token", "block", "password"])
 def test_a_build_leaves_no_secret_anywhere(server: PrefectServer, kind: str) -> None:
     """Failures, refusals, a stop and ``--debug`` show the secret on no channel and keep it in no file or database."""
     folder = server.folder / f"build-with-{kind}"
@@ -128,9 +136,12 @@ def test_a_build_leaves_no_secret_anywhere(server: PrefectServer, kind: str) -> 
     with endpoint() as place:
         login = f"{USER}:{quote(PASSWORD, safe='')}@" if kind == "password" else ""
         token = {"HF_TOKEN": TOKEN} if kind == "token" else {}
-        write_recipe(folder, f"http://{login}{place}", PROMPTS)
+        blocks = {"HF_TOKEN": BLOCK} if kind == "block" else {}
+        if kind == "block":
+            make_block(server)
+        write_recipe(folder, f"http://{login}{place}", PROMPTS, blocks)
         said = imageloom(server, folder, **token)
-        write_recipe(folder, f"http://{login}{place}", [*PROMPTS, "the last cat"])
+        write_recipe(folder, f"http://{login}{place}", [*PROMPTS, "the last cat"], blocks)
         said_at_the_stop = imageloom(server, folder, "--output", "stopped", **token)
     # The recipe that a user wrote is the user's.
     (folder / "recipe.yaml").unlink()
@@ -140,7 +151,7 @@ def test_a_build_leaves_no_secret_anywhere(server: PrefectServer, kind: str) -> 
     places = {"terminal": said, "terminal at the stop": said_at_the_stop, "run": said_of_the_run, **places_of(folder)}
     # The home is not in the folder: database with its log, results, logs of the server.
     places |= {f"home/{name}": content for name, content in places_of(server.home).items()}
-    secrets = spellings(TOKEN) if kind == "token" else spellings(PASSWORD, USER, f"{USER}:{PASSWORD}")
+    secrets = spellings(TOKEN) if kind != "password" else spellings(PASSWORD, USER, f"{USER}:{PASSWORD}")
     assert [(name, secret) for name, content in places.items() for secret in secrets if secret in content] == []
     holding = {name for name, content in places.items() if "[redacted]" in content}
     assert holding >= {"dataset/ledger.parquet", "dataset/gallery.html", "dataset/failed/train-00000-of-00001.parquet"}
