@@ -1,6 +1,7 @@
 """Every provider that the installed huggingface_hub knows is asked by the library's own request and gives its image."""
 
 import importlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +12,14 @@ from huggingface_hub.inference._providers import PROVIDERS
 from tasks_lib import ImageGenerator, ImageRequest, ImageStore, InferenceEndpointsImageGeneration, Limits
 from tasks_lib.errors import MissingSecretError, RecipeError
 from tasks_lib.generator import Generation
+from tests.endpoint import Endpoint
 from tests.hub_server import FACTS, HubServer
 
 MAKERS = sorted(name for name, tasks in PROVIDERS.items() if "text-to-image" in tasks)
 EDITORS = sorted(name for name, tasks in PROVIDERS.items() if "image-to-image" in tasks)
 TELL_FACTS = {"fal-ai", "nscale", "replicate", "together"}
+TIMES = {"createdAt": "2026-11-22T10:00:00.000Z", "updatedAt": "2026-11-22T10:00:00.000Z"}
+ENDPOINT_MODEL = {"repository": "me/cat", "framework": "pytorch", "revision": "main", "task": "text-to-image"}
 Ask = Callable[..., Generation]
 
 
@@ -24,6 +28,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """The Hub, its router and a token; queued calls are asked for without a pause."""
     with HubServer() as server:
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "INFERENCE_ENDPOINTS_ENDPOINT", f"{server.url}/v2")
         monkeypatch.setattr(constants, "INFERENCE_PROXY_TEMPLATE", f"{server.url}/{{provider}}")
         for task in PROVIDERS["hf-inference"].values():
             monkeypatch.setattr(task, "base_url", f"{server.url}/hf-inference")
@@ -103,3 +108,22 @@ def test_a_missing_token_is_named(hub: HubServer, ask: Ask, monkeypatch: pytest.
     with pytest.raises(MissingSecretError, match="MY_TOKEN"):
         ask(ImageRequest("a cat"), provider="together", token_env="MY_TOKEN")
     assert hub.posts == []
+
+
+@pytest.mark.parametrize("state", ["running", "paused"])
+def test_a_dedicated_endpoint_is_asked_by_its_name(hub: HubServer, endpoint: Endpoint, state: str) -> None:
+    """Its URL is that of the Hub; one that has none because it is paused is an error that says to resume it."""
+    status = {"state": state, "url": endpoint.url if state == "running" else None, **TIMES}
+    about = {"name": "mine", "type": "protected", "healthRoute": None, "model": ENDPOINT_MODEL, "status": status}
+    hub.fault = (200, {"content-type": "application/json"}, json.dumps(about).encode())
+    model = InferenceEndpointsImageGeneration(endpoint_name="mine", endpoint_namespace="me")
+    if state == "paused":
+        with pytest.raises(RecipeError, match=r"the endpoint 'mine' is paused and has no URL\. Resume it"):
+            model.load()
+        return
+    model.load()
+    generator = ImageGenerator(model)
+    (found,) = generator.generate([ImageRequest("a cat", seed=3)])
+    generator.close()
+    assert found.data == endpoint.image_for("a cat", {"seed": 3})
+    assert endpoint.calls[0].headers["authorization"] == "Bearer hf_x"
