@@ -123,7 +123,8 @@ def test_fault(endpoint: Endpoint, tmp_path: Path, row: Row) -> None:
         (found,) = generator.generate([ImageRequest(row.scenario, seed=1)])
     calls = ended_calls(endpoint, row.attempts)
     assert (found.status, found.attempts) == (row.status if row.error else "ok", row.attempts)
-    assert all(wait >= row.wait_s - ROUNDING_S for wait in waits_between(calls))
+    # Where nothing is to be waited for, the endpoint may notice late that the client has left.
+    assert not row.wait_s or all(wait >= row.wait_s - ROUNDING_S for wait in waits_between(calls))
     if row.error:
         assert re.search(row.error, found.error or ""), found.error
         assert found.record is None
