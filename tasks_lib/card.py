@@ -53,11 +53,10 @@ def _card_data(
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
-    category = "image-to-image" if recipe.task.kind() == "image_editing" else "text-to-image"
     data = DatasetCardData(
         pretty_name=recipe.name,
-        tags=["synthetic", category, "imageloom"],
-        task_categories=[category],
+        tags=["synthetic", recipe.task.category, "imageloom"],
+        task_categories=[recipe.task.category],
         size_categories=[next((name for most, name in SIZES if report.images < most), "n>1M")],
         configs=[_config(config, splits) for config, splits in sizes.items()],
     )

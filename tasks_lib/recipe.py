@@ -18,10 +18,6 @@ from tasks_lib.tasks import AnyImageTask
 
 __all__ = ["Output", "Recipe", "load_recipe"]
 
-
-TAGS = frozenset(
-    {"diffusers", "image_editing", "image_generation", "inference_endpoints", "openai", "procedural", "rows"}
-)
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
@@ -114,7 +110,7 @@ def load_recipe(
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        faults = "; ".join(_sentences(error))
+        faults = "; ".join(_sentences(error, settings))
         raise RecipeError(f"{source}: {faults}{'' if faults.endswith('?') else '.'}") from error
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
@@ -144,20 +140,38 @@ def _override(settings: dict[str, Any], keys: Sequence[str], value: Any, shown: 
     settings[keys[-1]] = value
 
 
-def _sentences(error: ValidationError) -> list[str]:
+def _sentences(error: ValidationError, settings: Mapping[str, Any]) -> list[str]:
     """One sentence for each fault: where it is and what it is."""
     faults: dict[str, str] = {}
     for each in error.errors(include_url=False):
-        place = ".".join(str(part) for part in each["loc"] if not _is_tag(part))
+        place = _place(each["loc"], settings)
         found = "" if each["type"] in {"missing", "unknown_key"} else f" (found {_short(each['input'])})"
         message = each["msg"].removeprefix("Value error, ")
         faults.setdefault(place, f"{place + ': ' if place else ''}{message}{found}")
     return list(faults.values())
 
 
-def _is_tag(part: int | str) -> bool:
-    """Pydantic puts the branch of a union among the keys."""
-    return isinstance(part, str) and ("[" in part or part in TAGS)
+def _place(location: Sequence[int | str], settings: Any) -> str:
+    """A fault's place in the words of the recipe: pydantic puts the branches of unions among the keys."""
+    keys: list[str] = []
+    for part in location:
+        if not _is_branch(part, settings):
+            keys.append(str(part))
+            settings = _inside(settings, part)
+    return ".".join(keys)
+
+
+def _is_branch(part: int | str, settings: Any) -> bool:
+    if isinstance(part, int):
+        return False
+    return "[" in part or (isinstance(settings, Mapping) and part not in settings and part == settings.get("type"))
+
+
+def _inside(settings: Any, key: int | str) -> Any:
+    try:
+        return settings[key]
+    except (KeyError, IndexError, TypeError):
+        return None
 
 
 def _short(value: Any) -> str:

@@ -89,17 +89,18 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _kind(prompts: Any) -> str | None:
+    """In brackets, to tell it from a key in the place of a fault."""
     if isinstance(prompts, list):
-        return "rows"
+        return "[rows]"
     keys = prompts if isinstance(prompts, dict) else getattr(type(prompts), "model_fields", {})
-    return next((kind for kind in ("template", "dataset", "path") if kind in keys), None)
+    return next((f"[{kind}]" for kind in ("template", "dataset", "path") if kind in keys), None)
 
 
 Prompts = Annotated[
-    Annotated[list[str | dict[str, Any]], BeforeValidator(_check_inline), Tag("rows")]
-    | Annotated[FilePrompts, Tag("path")]
-    | Annotated[DatasetPrompts, Tag("dataset")]
-    | Annotated[TemplatePrompts, Tag("template")],
+    Annotated[list[str | dict[str, Any]], BeforeValidator(_check_inline), Tag("[rows]")]
+    | Annotated[FilePrompts, Tag("[path]")]
+    | Annotated[DatasetPrompts, Tag("[dataset]")]
+    | Annotated[TemplatePrompts, Tag("[template]")],
     Discriminator(
         _kind,
         custom_error_type="prompts",

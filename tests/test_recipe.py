@@ -54,6 +54,8 @@ def test_a_recipe_survives_its_yaml() -> None:
             drawn_by({"type": "procedural", "widht": 9}, ["x"]),
             r"task\.image_generation_model.*unknown key 'widht'; did you mean 'width'\?",
         ),
+        (drawn_by({"type": "procedural", "width": "x"}, ["x"]), r"recipe: task\.image_generation_model\.width: "),
+        (changed(prompts={"path": "x.txt", "limit": 0}), r"recipe: prompts\.limit: "),
         (drawn_by({"type": "procedurall"}, ["x"]), r"task\.image_generation_model.*'procedural'"),
         (
             drawn_by({"type": "no_such_package.module:Model"}, ["x"]),

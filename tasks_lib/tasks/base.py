@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr
 
@@ -27,6 +27,9 @@ class ImageTask(Settings, ABC):
     A subclass names its columns and implements :meth:`format_input` and :meth:`format_output`; it may override
     :meth:`process` and talk to ``self.llm`` itself. This is distilabel's ``ImageTask``, carried on.
     """
+
+    category: ClassVar[str] = "text-to-image"
+    """The Hub's name for what the dataset is for, one of its task categories."""
 
     name: str = ""
     """What the task is called in messages."""

@@ -1,6 +1,6 @@
 """Image editing: an image and what to change in it, and another image out."""
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -18,6 +18,8 @@ class ImageEditing(ImageTask):
     ``prompt`` unless there is an ``instruction``, and ``mask`` where there is such a column: an image, white where
     the first source is to be changed. Outputs: ``edited_image`` and ``model_name``. The source travels along.
     """
+
+    category: ClassVar[str] = "image-to-image"
 
     type: Literal["image_editing"] = "image_editing"
     instruction: str | None = None

@@ -23,6 +23,7 @@ from typing import Any
 from tests.benchmarks.processes import prefect_server
 from tests.benchmarks.recipes import write_recipe
 from tests.endpoint import Call, Endpoint
+from tests.prefect_server import wait_until
 
 __all__: list[str] = []
 
@@ -140,9 +141,7 @@ class Soak:
         return list((self._folder).glob(".dataset.building-*"))
 
     def _settle(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while self._endpoint.in_flight and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: not self._endpoint.in_flight, PATIENCE_S, "calls in flight to end")
 
     def _start(self, output: str) -> "subprocess.Popen[bytes]":
         command = [str(Path(sys.executable).with_name("imageloom")), "build", str(self._recipe), "--json"]
@@ -161,9 +160,7 @@ class Soak:
 
     def _build_and_kill(self, alive: Any, seconds: float) -> bool:
         process = self._start("dataset")
-        deadline = time.monotonic() + PATIENCE_S
-        while process.poll() is None and not alive() and time.monotonic() < deadline:
-            time.sleep(0.005)
+        wait_until(lambda: process.poll() is not None or alive(), PATIENCE_S, "the build to get to work")
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(seconds)
         process.kill()
