@@ -18,9 +18,10 @@ class EchoServer:
     Args:
         status: of every answer.
         kind: "text", "json" or "image": what the header is repeated in.
+        words: of a text; the header takes the place of the braces.
     """
 
-    def __init__(self, status: int, kind: str) -> None:
+    def __init__(self, status: int, kind: str, words: str = "cannot do this with {}") -> None:
         self.authorizations: list[str] = []
         """The headers that came."""
         heard = self.authorizations
@@ -31,7 +32,7 @@ class EchoServer:
             def do_POST(self) -> None:  # the name that http.server calls
                 self.rfile.read(int(self.headers["Content-Length"]))
                 heard.append(self.headers["Authorization"])
-                body = _body(kind, heard[-1])
+                body = _body(kind, heard[-1], words)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -54,9 +55,9 @@ class EchoServer:
         self._server.server_close()
 
 
-def _body(kind: str, authorization: str) -> bytes:
+def _body(kind: str, authorization: str, words: str) -> bytes:
     if kind == "text":
-        return f"cannot do this with {authorization}".encode()
+        return words.format(authorization).encode()
     if kind == "json":
         return json.dumps({"error": "failed", "headers": {"Authorization": authorization}}).encode()
     return _image(authorization)

@@ -16,7 +16,7 @@ from tasks_lib.errors import (
     TransientError,
 )
 
-__all__ = ["error_of_answer", "is_refusal", "redact", "redact_url", "retry_after_s"]
+__all__ = ["error_of_answer", "is_refusal", "redact", "redact_url", "repeats_secret", "retry_after_s"]
 
 MODERATION = re.compile(
     r"""
@@ -40,6 +40,8 @@ STOPPING = {
     403: "the account may not use this model; ask for access or name another model",
     404: "there is no such model or endpoint; check model_id, provider or base_url",
 }
+LEAST_LETTERS = 8
+"""Of a secret that is looked for in an image; a shorter one stands in many by chance."""
 THROTTLING = frozenset({429, 503})
 TRANSIENT = frozenset({408, 409, 425})
 BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
@@ -70,6 +72,11 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
     for secret in secrets:
         text = text.replace(secret, "[redacted]") if secret else text
     return BEARER.sub(r"\1[redacted]", text)
+
+
+def repeats_secret(data: bytes, secrets: Iterable[str]) -> bool:
+    """Whether an answer, or an image, holds a secret that was sent with the request."""
+    return any(len(secret) >= LEAST_LETTERS and secret.encode() in data for secret in secrets)
 
 
 def is_refusal(status: int, text: str) -> bool:

@@ -1,22 +1,20 @@
 """Image generation through Hugging Face: providers by model, dedicated endpoints by name, any endpoint by URL."""
 
-import base64
 import os
-from collections.abc import Iterable
 from typing import Any, ClassVar, Literal, cast
-from urllib.parse import unquote, urlsplit
 
 import httpx2
 from huggingface_hub import get_inference_endpoint, get_token
 from huggingface_hub.inference._common import RequestParameters
 from huggingface_hub.inference._providers import PROVIDERS, get_provider_helper
 from huggingface_hub.inference._providers._common import TaskProviderHelper
-from pydantic import ConfigDict, PrivateAttr, field_serializer, field_validator, model_validator
+from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
 from tasks_lib.errors import BadImageError, GenerationError, MissingSecretError, RecipeError, RefusedError, StopError
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact, redact_url
+from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
+from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact, redact_url, repeats_secret
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata
 from tasks_lib.models.hub_errors import meaning_of
@@ -51,7 +49,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     """A dedicated Inference Endpoint of your account."""
     endpoint_namespace: str | None = None
     """The user or organisation that owns endpoint_name."""
-    base_url: str | None = None
+    base_url: EndpointUrl | None = None
     """An endpoint by URL that speaks the text-to-image protocol of Hugging Face; shown without user and password."""
     bill_to: str | None = None
     """The organisation that pays for calls through the Hub."""
@@ -77,27 +75,12 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             raise ValueError(f"'{provider}' serves no text to image; choose one of {', '.join(able)}")
         return provider
 
-    @field_validator("base_url")
-    @classmethod
-    def _check_base_url(cls, url: str | None) -> str | None:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError(f"{redact_url(url)!r} does not begin with http:// or https://")
-        return url
-
     @model_validator(mode="after")
     def _check_one_place(self) -> "InferenceEndpointsImageGeneration":
         given = [name for name in ("model_id", "endpoint_name", "base_url") if getattr(self, name)]
         if len(given) != 1:
             raise ValueError(f"name exactly one of model_id, endpoint_name and base_url; found {given or 'none'}")
         return self
-
-    @field_serializer("base_url")
-    def _shown_url(self, url: str | None) -> str | None:
-        return redact_url(url) if url else url
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, self._shown_url(value) if name == "base_url" else value
 
     @property
     def edits(self) -> bool:  # type: ignore[override]  # one class for all providers
@@ -146,8 +129,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         if answer.status >= 400:
             text = redact(answer.body.decode("utf-8", "replace"), self._secrets())
             raise error_of_answer(answer.status, answer.headers, text, self.model_name)
-        # A password of a few letters stands in many an image by chance.
-        if any(len(secret) >= 8 and secret.encode() in answer.body for secret in self._secrets()):
+        if repeats_secret(answer.body, self._secrets()):
             raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the token.")
         if helper is None or helper.provider == "hf-inference":
             self._check_refusal(answer.body)
@@ -187,9 +169,8 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
 
     def _secrets(self) -> list[str]:
         """What must not be in any text: the token, the password of base_url, and both as they are sent."""
-        login = urlsplit(self.base_url or "").netloc.rpartition("@")[0]
-        known = [self._token(), *(_spellings_of_login(login) if login else [])]
-        return [secret for secret in known if secret]
+        token = self._token()
+        return [*([token] if token else []), *login_spellings(self.base_url or "")]
 
     def __getstate__(self) -> dict[Any, Any]:
         """Pickled, it leaves the token behind; where it arrives, it finds that of the place."""
@@ -234,10 +215,3 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         provider: Any = self.provider
         helper = get_provider_helper(provider, task=task_of(request), model=self.model_id)
         return helper, provider_request(helper, self.model_id, request, headers, self._token())
-
-
-def _spellings_of_login(login: str) -> list[str]:
-    """User and password as they stand in a URL, where some characters are escaped, and as they are sent."""
-    user, _, password = login.partition(":")
-    sent = f"{unquote(user)}:{unquote(password)}"
-    return [login, sent, password, unquote(password), base64.b64encode(sent.encode()).decode()]

@@ -1,14 +1,12 @@
 """Image generation through the OpenAI images protocol: OpenAI itself, and whatever server speaks a dialect of it."""
 
 import asyncio
-import base64
 import json
 import os
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, Field, PrivateAttr, field_serializer, field_validator, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
 from tasks_lib.errors import (
     BadImageError,
@@ -18,7 +16,8 @@ from tasks_lib.errors import (
 )
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.models.http_answers import redact_url
+from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
+from tasks_lib.models.http_answers import repeats_secret
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.image_links import fetch_image
 from tasks_lib.models.joined_calls import JoinedCalls
@@ -54,7 +53,7 @@ class OpenAIImageGeneration(ImageGenerationModel):
     type: Literal["openai"] = "openai"
     model_id: str
     """The model, by the name that the server knows."""
-    base_url: str | None = None
+    base_url: EndpointUrl | None = None
     """The server's URL with its version, such as http://localhost:8000/v1; by default what OPENAI_BASE_URL says when
     the settings are read, else OpenAI's; shown without user and password."""
     dialect: DialectName = "openai"
@@ -84,13 +83,14 @@ class OpenAIImageGeneration(ImageGenerationModel):
             return {**settings, "base_url": url}
         return settings
 
-    @field_validator("base_url")
+    @field_validator("base_url", mode="before")
     @classmethod
-    def _check_base_url(cls, url: str | None) -> str | None:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError(f"{redact_url(url)!r} does not begin with http:// or https://")
-        url = (url or OPENAI_URL).rstrip("/")
-        return None if url == OPENAI_URL else url
+    def _shorten_base_url(cls, url: Any) -> Any:
+        """One spelling, for one identity."""
+        if not isinstance(url, str):
+            return url
+        url = url.rstrip("/")
+        return None if url in ("", OPENAI_URL) else url
 
     @model_validator(mode="after")
     def _check_dialect(self) -> "OpenAIImageGeneration":
@@ -103,14 +103,6 @@ class OpenAIImageGeneration(ImageGenerationModel):
                 f"'{self.dialect}' each image has its own; leave it at 1"
             )
         return self
-
-    @field_serializer("base_url")
-    def _shown_url(self, url: str | None) -> str | None:
-        return redact_url(url) if url else url
-
-    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        for name, value in super().__repr_args__():
-            yield name, self._shown_url(value) if name == "base_url" else value
 
     @property
     def model_name(self) -> str:
@@ -192,8 +184,7 @@ class OpenAIImageGeneration(ImageGenerationModel):
         prices = self.prices_usd_per_million
         cost = prices.cost_usd(answer.usage) if prices else None
         each = None if cost is None else cost / len(images)
-        # A key of a few letters stands in many an image by chance.
-        if any(len(secret) >= 8 and secret.encode() in image for secret in secrets for image in images):
+        if any(repeats_secret(image, secrets) for image in images):
             raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the key.")
         return [ImageAnswer(image, said, each) for image, said in zip(images, answer.metadata, strict=False)]
 
@@ -229,9 +220,8 @@ class OpenAIImageGeneration(ImageGenerationModel):
 
     def _secrets(self) -> list[str]:
         """What must not be in any text: the key, the password of base_url, and both as they are sent."""
-        user = urlsplit(self.base_url or "").netloc.rpartition("@")[0]
-        basic = base64.b64encode(user.encode()).decode()
-        return [secret for secret in (self._key(), user, user.partition(":")[2], basic) if secret]
+        key = self._key()
+        return [*([key] if key else []), *login_spellings(self.base_url or "")]
 
     def __getstate__(self) -> dict[Any, Any]:
         """Pickled, it leaves its connections behind."""

@@ -1,0 +1,51 @@
+"""A URL that a user gives, which may hold a login: checked, and shown without it."""
+
+import base64
+from typing import Annotated
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import AfterValidator, PlainSerializer
+
+from tasks_lib.models.http_answers import redact_url
+
+__all__ = ["EndpointUrl", "login_spellings"]
+
+
+class _ShownWithoutLogin(str):
+    """The URL as it was given; ``repr``, which is what prints of settings show, leaves out its login and query."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(redact_url(self))
+
+
+def _checked(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("it does not begin with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        is_whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        # Not what Python says of it: that may hold the password.
+        raise ValueError("it names no host, or no number as its port; write / @ : ? # of a password as %2F %40 %3A ...")
+    return _ShownWithoutLogin(url)
+
+
+EndpointUrl = Annotated[str, AfterValidator(_checked), PlainSerializer(redact_url, return_type=str)]
+"""A field for an http or https URL, which is written down and shown without its login."""
+
+
+def login_spellings(url: str) -> list[str]:
+    """A URL's login as it stands there, where some characters are escaped, as it is meant and as it is sent."""
+    login = urlsplit(url).netloc.rpartition("@")[0]
+    if not login:
+        return []
+    user, _, password = login.partition(":")
+    meant = f"{unquote(user)}:{unquote(password)}"
+    secret = password or user
+    sent = base64.b64encode(meant.encode()).decode()
+    spellings = (login, meant, secret, unquote(secret), quote(unquote(secret), safe=""), sent)
+    return list(dict.fromkeys(spellings))
