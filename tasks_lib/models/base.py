@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from tasks_lib.errors import GenerationError, TransientError
+from tasks_lib.errors import ImageloomError, TransientError
 from tasks_lib.settings import Settings
 
 __all__ = ["ImageAnswer", "ImageGenerationModel", "ImageRequest"]
@@ -119,12 +119,12 @@ class ImageGenerationModel(Settings, ABC):
         settings = self.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
         return {"type": self.kind(), "settings": settings, "schema": self.schema_version}
 
-    def explain(self, error: Exception) -> GenerationError | None:
+    def explain(self, error: Exception) -> ImageloomError | None:
         """What an exception of :meth:`agenerate` means, or ``None`` for a programming error.
 
-        Override it to say which errors of a client library are worth retrying.
+        Override it to say which errors of a client library are worth retrying, and which stop the run.
         """
-        if isinstance(error, GenerationError):
+        if isinstance(error, ImageloomError):
             return error
         if isinstance(error, (OSError, TimeoutError)):
             return TransientError(f"{type(error).__name__}: {error}")

@@ -70,7 +70,9 @@ class LocalPipeline:
         except ValueError as error:
             raise InvalidRequestError(f"{self._name} rejected the request: {error}") from error
         except RuntimeError as error:
-            raise self._meaning(error, len(requests)) from error
+            if not _is_out_of_memory(error):
+                raise
+            raise self._out_of_memory(error, len(requests)) from error
         withheld = getattr(output, "nsfw_content_detected", None) or [False] * len(requests)
         facts = self._facts(pipe, len(requests))
         return [
@@ -93,11 +95,7 @@ class LocalPipeline:
                 raise InvalidRequestError(f"{self._name} takes no {needed}: {error}") from error
         return self._pipes[kind]
 
-    def _meaning(self, error: RuntimeError, count: int) -> Exception:
-        # Only CUDA's is a class of its own.
-        words = ("out of memory", "can't allocate memory", "not enough memory")
-        if not any(each in str(error) for each in words):
-            return error
+    def _out_of_memory(self, error: RuntimeError, count: int) -> StopError:
         free_memory()
         advice = f"lower batch_size below {count}" if count > 1 else "ask for a smaller width and height"
         return StopError(
@@ -213,6 +211,11 @@ def _quiet(pipe: Any) -> Any:
     """Without a bar for the steps of each call; the build shows how far it is."""
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    # Only CUDA's is a class of its own.
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory"))
 
 
 def _end_if(given_up: threading.Event, pipe: Any, step: int, time: Any, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an HTTP answer of an image endpoint means: refused, invalid, worth retrying, or the end of the run."""
+"""What an HTTP answer of an image endpoint, or the lack of one, means: refused, invalid, worth retrying, the end."""
 
 import re
 import time
@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
+
+import httpx2
 
 from tasks_lib.errors import (
     ImageloomError,
@@ -16,7 +18,7 @@ from tasks_lib.errors import (
     TransientError,
 )
 
-__all__ = ["error_of_answer", "is_refusal", "redact", "redact_url", "repeats_secret", "retry_after_s"]
+__all__ = ["error_of_answer", "error_of_call", "is_refusal", "redact", "redact_url", "repeats_secret", "retry_after_s"]
 
 MODERATION = re.compile(
     r"""
@@ -105,3 +107,26 @@ def error_of_answer(status: int, headers: Mapping[str, str], body: str, where: s
     if status in TRANSIENT or status >= 500:
         return TransientError(message, wait)
     return InvalidRequestError(message)
+
+
+def error_of_call(error: Exception, where: str, secrets: Iterable[str]) -> ImageloomError | None:
+    """The error of ours that any client's failure to get an answer stands for.
+
+    Args:
+        error: what the call raised.
+        where: the model and place, fit for a message.
+        secrets: what must not get into a message.
+
+    Returns:
+        ``None`` for a programming error, and for what only the client's own errors tell.
+    """
+    said = redact(f"{type(error).__name__} {error}".rstrip(), secrets)
+    match error:
+        case ImageloomError():
+            return error
+        case UnicodeEncodeError():
+            # Half a surrogate pair, as a JSON file may hold it, cannot be sent.
+            return InvalidRequestError(f"{where} cannot be sent the request: {said}.")
+        case httpx2.HTTPError() | httpx2.StreamError() | OSError():
+            return TransientError(f"{where}: {said}")
+    return None

@@ -5,16 +5,8 @@ from collections.abc import Sequence
 import httpx2
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
-from tasks_lib.errors import (
-    BadImageError,
-    GenerationError,
-    ImageloomError,
-    InvalidRequestError,
-    RefusedError,
-    StopError,
-    TransientError,
-)
-from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact
+from tasks_lib.errors import BadImageError, ImageloomError, RefusedError, StopError, TransientError
+from tasks_lib.models.http_answers import error_of_answer, error_of_call, is_refusal, redact
 
 __all__ = ["meaning_of", "meaning_while_queued"]
 
@@ -31,19 +23,13 @@ def meaning_of(error: Exception, where: str, secrets: Sequence[str]) -> Imageloo
         ``None`` for a programming error.
     """
     match error:
-        case GenerationError() | StopError():
-            return error
         case HfHubHTTPError() | httpx2.HTTPStatusError():
             answer = error.response
             return error_of_answer(answer.status_code, answer.headers, redact(answer.text, secrets), where)
         case OfflineModeIsEnabled() | LocalTokenNotFoundError():
-            return StopError(f"{where}: {_said(error, secrets)} The run stops: set the environment, then build again.")
-        case UnicodeEncodeError():
-            # Half a surrogate pair, as a JSON file may hold it, cannot be sent.
-            return InvalidRequestError(f"{where} cannot be sent the request: {_said(error, secrets)}.")
-        case httpx2.HTTPError() | httpx2.StreamError() | OSError():
-            return TransientError(f"{where}: {_said(error, secrets)}")
-    return None
+            said = redact(f"{type(error).__name__} {error}", secrets)
+            return StopError(f"{where}: {said} The run stops: set the environment, then build again.")
+    return error_of_call(error, where, secrets)
 
 
 def meaning_while_queued(

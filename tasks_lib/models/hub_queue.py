@@ -32,7 +32,7 @@ async def queued_image(
     try:
         return bytes(await asyncio.to_thread(helper.get_response, answer, cast(RequestParameters, watched)))
     except Exception as error:
-        # Explained here and not in explain(): some of them stop the run.
+        # Explained here and not in explain(): of another call, they would be programming errors.
         meaning = meaning_while_queued(error, where, secrets, answer)
         if meaning is None:
             raise

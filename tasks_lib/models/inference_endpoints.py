@@ -10,7 +10,7 @@ from huggingface_hub.inference._providers import PROVIDERS, get_provider_helper
 from huggingface_hub.inference._providers._common import TaskProviderHelper
 from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
-from tasks_lib.errors import BadImageError, GenerationError, MissingSecretError, RecipeError, RefusedError, StopError
+from tasks_lib.errors import BadImageError, ImageloomError, MissingSecretError, RecipeError, RefusedError, StopError
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
@@ -136,10 +136,9 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             return ImageAnswer(answer.body)
         return await self._answer_in(helper, parameters, answer.body)
 
-    def explain(self, error: Exception) -> GenerationError | None:
-        """See the base; an error that stops the run stays as it is, and does so."""
-        meaning = meaning_of(error, self.model_name, self._secrets())
-        return meaning if isinstance(meaning, GenerationError) else None
+    def explain(self, error: Exception) -> ImageloomError | None:
+        """See the base."""
+        return meaning_of(error, self.model_name, self._secrets())
 
     def _fault_of(self, request: ImageRequest) -> Exception | None:
         """Why such a request cannot be made; what the Hub says of the model is remembered for the real ones."""
@@ -202,10 +201,11 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         """The call to make; what the Hub says of a model it says of it for all requests."""
         try:
             return self._prepare(request)
-        except (ValueError, OSError, httpx2.HTTPError) as error:
-            meaning = meaning_of(error, self.model_name, self._secrets())
+        except ValueError as error:
+            if self.explain(error):
+                raise
             said = redact(str(error), self._secrets())
-            raise meaning or StopError(f"{self.model_name}: {said} The run stops: name another model.") from error
+            raise StopError(f"{self.model_name}: {said} The run stops: name another model.") from error
 
     def _prepare(self, request: ImageRequest) -> tuple[TaskProviderHelper | None, RequestParameters]:
         headers = {"accept": "image/png", **({"x-hf-bill-to": self.bill_to} if self.bill_to else {})}

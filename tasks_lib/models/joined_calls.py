@@ -5,7 +5,7 @@ import copy
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
-from tasks_lib.errors import TransientError
+from tasks_lib.errors import ImageloomError, TransientError
 from tasks_lib.models.base import ImageAnswer, ImageRequest
 
 __all__ = ["JoinedCalls"]
@@ -90,8 +90,8 @@ class JoinedCalls:
             if place.done():
                 continue
             if error:
-                # Each caller notes its own attempts on its error.
-                place.set_exception(copy.copy(error))
+                # Each caller notes its own attempts on an error of ours; those of libraries can't always be copied.
+                place.set_exception(copy.copy(error) if isinstance(error, ImageloomError) else error)
             elif number < len(answers):
                 place.set_result(answers[number])
             else:

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 
 from tasks_lib.errors import (
     BadImageError,
+    ImageloomError,
     MissingExtraError,
     MissingSecretError,
     StopError,
@@ -157,6 +158,12 @@ class OpenAIImageGeneration(ImageGenerationModel):
             return await self._joined.answer(request)
         return (await self._answer([request]))[0]
 
+    def explain(self, error: Exception) -> ImageloomError | None:
+        """See the base."""
+        from tasks_lib.models.openai_errors import meaning_of
+
+        return meaning_of(error, self.model_name, self._secrets())
+
     @property
     def _dialect(self) -> Dialect:
         return dialect_of(self.dialect)
@@ -190,23 +197,15 @@ class OpenAIImageGeneration(ImageGenerationModel):
 
     async def _ask(self, request: ImageRequest, count: int) -> bytes:
         from tasks_lib.models.openai_client import mask_for_openai, upload
-        from tasks_lib.models.openai_errors import meaning_of
 
         assert self._clients is not None
         fields = {"model": self.model_id, "prompt": request.prompt, **({"n": count} if count > 1 else {})}
         extra = self._dialect.fields(request)
-        try:
-            if not request.images:
-                return await self._clients.generate(fields, extra, count * BASE64_BYTES)
-            images = [upload(image, f"image-{number}") for number, image in enumerate(request.images)]
-            mask = await asyncio.to_thread(mask_for_openai, request.mask) if request.mask else None
-            return await self._clients.edit(fields, extra, count * BASE64_BYTES, images, mask)
-        except Exception as error:
-            # Explained here and not in explain(): some of them stop the run, and calls for several copy their error.
-            meaning = meaning_of(error, self.model_name, self._secrets())
-            if meaning is None or meaning is error:
-                raise
-            raise meaning from error
+        if not request.images:
+            return await self._clients.generate(fields, extra, count * BASE64_BYTES)
+        images = [upload(image, f"image-{number}") for number, image in enumerate(request.images)]
+        mask = await asyncio.to_thread(mask_for_openai, request.mask) if request.mask else None
+        return await self._clients.edit(fields, extra, count * BASE64_BYTES, images, mask)
 
     async def _fetched(self, image: bytes | str) -> bytes:
         if isinstance(image, bytes):

@@ -2,18 +2,10 @@
 
 from collections.abc import Sequence
 
-import httpx2
 import openai
 
-from tasks_lib.errors import (
-    GenerationError,
-    ImageloomError,
-    InvalidRequestError,
-    RefusedError,
-    StopError,
-    TransientError,
-)
-from tasks_lib.models.http_answers import error_of_answer, redact
+from tasks_lib.errors import ImageloomError, RefusedError, StopError, TransientError
+from tasks_lib.models.http_answers import error_of_answer, error_of_call, redact
 
 __all__ = ["meaning_of"]
 
@@ -33,21 +25,16 @@ def meaning_of(error: Exception, where: str, secrets: Sequence[str]) -> Imageloo
         ``None`` for a programming error.
     """
     match error:
-        case GenerationError() | StopError():
-            return error
         case openai.APIStatusError():
             return _meaning_of_answer(error, where, secrets)
         case openai.ContentFilterFinishReasonError():
             return RefusedError(f"{where}: {redact(str(error), secrets)}")
-        case openai.APIError() | httpx2.HTTPError() | httpx2.StreamError() | OSError():
+        case openai.APIError():
             return TransientError(f"{where}: {redact(_chain(error), secrets)}")
         case openai.OpenAIError():
             # All others are about how the client was set up, as the next request would find it too.
             return StopError(f"{where}: {redact(_chain(error), secrets)} The run stops: check the settings and keys.")
-        case UnicodeEncodeError():
-            # Half a surrogate pair, as a JSON file may hold it, cannot be sent.
-            return InvalidRequestError(f"{where} cannot be sent the request: {error}.")
-    return None
+    return error_of_call(error, where, secrets)
 
 
 def _meaning_of_answer(error: openai.APIStatusError, where: str, secrets: Sequence[str]) -> ImageloomError:
