@@ -27,6 +27,7 @@ TAGS: Mapping[str, str] = {
     "[data-uri]": "a data URI in b64_json",
     "[link]": "a link to the image, on this server",
     "[relative-link]": "the same without scheme and host",
+    "[second-link-fails]": "links, of which the second answers 404",
     "[short]": "one image less than n, but one",
     "[no-credit]": "429 that does not pass",
     "[hard-limit]": "400 for the same reason",
@@ -96,6 +97,11 @@ class _OpenAIServer(EndpointServer):
         ]
         images = (answer.body, *others)
         entries = [_entry(asked.prompt, image, answer.content_type, f"{HOST}:{self.port}") for image in images]
+        if "[second-link-fails]" in asked.prompt:
+            entries = [
+                {"url": f"/{'gone' if number == 1 else 'linked'}/{base64.urlsafe_b64encode(image).decode()}"}
+                for number, image in enumerate(images)
+            ]
         content = {"created": 1_790_000_000, "data": entries, "usage": USAGE, "size": "64x64"}
         return replace(answer, content_type="application/json", body=json.dumps(content).encode())
 
@@ -148,6 +154,8 @@ def _entry(prompt: str, image: bytes, kind: str, host: str) -> dict[str, Any]:
 
 
 def _linked(path: str) -> Answer:
+    if not path.startswith("/linked/"):
+        return Answer(404, "text/html", b"<p>Gone.</p>")
     return Answer(200, "image/png", base64.urlsafe_b64decode(path.rpartition("/")[2]))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks_lib.errors import TransientError
+from tasks_lib.errors import RefusedError, TransientError
 from tasks_lib.models import ImageAnswer, ImageRequest
 from tasks_lib.models.joined_calls import JoinedCalls
 
@@ -90,6 +90,22 @@ def test_too_few_images_are_a_fault_of_those_left_over() -> None:
         assert [isinstance(each, TransientError) for each in outcomes] == [False, False, True, True]
         assert "2 images came back where 4 were asked" in str(outcomes[2])
         assert outcomes[2] is not outcomes[3]
+
+    asyncio.run(ask())
+
+
+def test_one_answer_may_be_an_error() -> None:
+    """What went wrong with one image of a call is raised by its own request, and the others have their images."""
+
+    async def call(requests: list[ImageRequest]) -> Sequence[ImageAnswer | Exception]:
+        return [RefusedError("no") if each.prompt == "b" else ImageAnswer(each.prompt.encode()) for each in requests]
+
+    async def ask() -> None:
+        joined = JoinedCalls(call, 3)
+        first, second, third = (asyncio.ensure_future(joined.answer(ImageRequest(prompt))) for prompt in "abc")
+        with pytest.raises(RefusedError):
+            await second
+        assert (await first, await third) == (ImageAnswer(b"a"), ImageAnswer(b"c"))
 
     asyncio.run(ask())
 

@@ -1,12 +1,10 @@
 """Image generation on this machine: any text-to-image pipeline of diffusers."""
 
 import asyncio
-from pathlib import PurePath
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from tasks_lib.errors import RefusedError
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.diffusers_pipeline import LocalPipeline, pipelines
 from tasks_lib.models.diffusers_request import DiffusersOptions, prepare_request
@@ -61,9 +59,7 @@ class DiffusersImageGeneration(ImageGenerationModel):
     @property
     def model_name(self) -> str:
         """The id as it is written; of a path that only this machine knows, the folder's name."""
-        path = PurePath(self.model_id)
-        is_private = path.is_absolute() or self.model_id.startswith((".", "~"))
-        return path.name or self.model_id if is_private else self.model_id
+        return self._pipeline_settings().name
 
     def load(self) -> None:
         """Load the weights, unless another model of this process has; diffusers shows how far it is.
@@ -96,10 +92,7 @@ class DiffusersImageGeneration(ImageGenerationModel):
             prepared = await asyncio.to_thread(prepare_request, request, pipeline.step)
         else:
             prepared = prepare_request(request, pipeline.step)
-        answer = await pipeline.joined(self.batch_size).answer(prepared)
-        if not answer.data:
-            raise RefusedError(f"the safety checker of {self.model_name} withheld the image.")
-        return answer
+        return await pipeline.joined(self.batch_size).answer(prepared)
 
     async def _pipeline(self) -> LocalPipeline:
         settings = self._pipeline_settings()

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from tasks_lib.errors import InvalidRequestError, StopError
+from tasks_lib.errors import InvalidRequestError, RefusedError, StopError
 from tasks_lib.models.base import ImageAnswer, ImageRequest
 from tasks_lib.models.diffusers_request import PreparedRequest
 from tasks_lib.models.diffusers_weights import PipelineSettings, free_memory, load_weights
@@ -29,7 +29,7 @@ class LocalPipeline:
     """
 
     def __init__(self, settings: PipelineSettings) -> None:
-        self._name = settings.model_id
+        self._name = settings.name
         self._weights = load_weights(settings)
         self._pipes = {"text": _quiet(self._weights.pipe)}
         self._joined: dict[int, JoinedCalls] = {}
@@ -52,7 +52,7 @@ class LocalPipeline:
         """Take no more calls; with the one under way, the last reference to the weights goes."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def _answer(self, requests: list[ImageRequest]) -> Sequence[ImageAnswer]:
+    async def _answer(self, requests: list[ImageRequest]) -> Sequence[ImageAnswer | Exception]:
         given_up = threading.Event()
         draw = partial(self._draw, cast(list[PreparedRequest], requests), given_up)
         try:
@@ -60,7 +60,7 @@ class LocalPipeline:
         finally:
             given_up.set()
 
-    def _draw(self, requests: Sequence[PreparedRequest], given_up: threading.Event) -> list[ImageAnswer]:
+    def _draw(self, requests: Sequence[PreparedRequest], given_up: threading.Event) -> list[ImageAnswer | Exception]:
         pipe = self._pipe(requests[0].kind)
         arguments = _arguments(pipe, requests)
         if "callback_on_step_end" in _parameters(pipe):
@@ -76,7 +76,9 @@ class LocalPipeline:
         withheld = getattr(output, "nsfw_content_detected", None) or [False] * len(requests)
         facts = self._facts(pipe, len(requests))
         return [
-            ImageAnswer(b"" if image is None or is_withheld else _png(image), facts)
+            RefusedError(f"the safety checker of {self._name} withheld the image.")
+            if image is None or is_withheld
+            else ImageAnswer(_png(image), facts)
             for image, is_withheld in zip(output.images, withheld, strict=True)
         ]
 

@@ -2,7 +2,7 @@
 
 import gc
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from tasks_lib.errors import MissingExtraError, RecipeError
@@ -19,6 +19,13 @@ class PipelineSettings:
     variant: str | None
     device: str
     dtype: str
+
+    @property
+    def name(self) -> str:
+        """The id as it is written; of a path that only this machine knows, the folder's name."""
+        path = PurePath(self.model_id)
+        is_private = path.is_absolute() or self.model_id.startswith((".", "~"))
+        return path.name or self.model_id if is_private else self.model_id
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,9 @@ def free_memory() -> None:
 
 def _check_extra(settings: PipelineSettings) -> None:
     try:
-        import diffusers  # noqa: F401
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
+        import diffusers  # noqa: F401  # only to know that it is there
+        import torch  # noqa: F401  # the same
+        import transformers  # noqa: F401  # the same
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"the model '{settings.model_id}' of type diffusers", "local") from error
 

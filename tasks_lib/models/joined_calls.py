@@ -3,6 +3,7 @@
 import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from tasks_lib.errors import ImageloomError, TransientError
@@ -22,7 +23,8 @@ class JoinedCalls:
     Lives on the event loop. A caller who is cancelled leaves its call to the others; with the last one it ends.
 
     Args:
-        call: answers some requests at once, in order. Fewer answers than requests are a fault of those left over.
+        call: answers some requests at once, in order, each with an image or with what went wrong with it alone. Fewer
+            answers than requests are a fault of those left over.
         most: requests in one call.
         key: only requests with equal keys share a call.
         at_once: calls at the same time, ``None`` for any number; what comes meanwhile is gathered.
@@ -30,7 +32,7 @@ class JoinedCalls:
 
     def __init__(
         self,
-        call: Callable[[list[ImageRequest]], Awaitable[Sequence[ImageAnswer]]],
+        call: Callable[[list[ImageRequest]], Awaitable[Sequence[ImageAnswer | Exception]]],
         most: int,
         key: Callable[[ImageRequest], Hashable] = lambda request: None,
         at_once: int | None = None,
@@ -38,7 +40,7 @@ class JoinedCalls:
         self._call = call
         self._most = most
         self._key = key
-        self._turns = asyncio.Semaphore(at_once or 1_000_000)
+        self._turns: AbstractAsyncContextManager[None] = asyncio.Semaphore(at_once) if at_once else nullcontext()
         self._waiting: dict[Hashable, list[_Place]] = {}
         self._started: dict[Hashable, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -48,6 +50,7 @@ class JoinedCalls:
 
         Raises:
             TransientError: the call gave fewer images than were asked.
+            Exception: what the call raised, or gave in place of this image.
         """
         place: asyncio.Future[ImageAnswer] = asyncio.get_running_loop().create_future()
         key = self._key(request)
@@ -84,20 +87,24 @@ class JoinedCalls:
         await asyncio.wait({call})
         if call.cancelled():
             return
-        error = call.exception()
-        answers = [] if error else list(call.result())
-        for number, (_, place) in enumerate(places):
+        for (_, place), outcome in zip(places, _outcomes(call, len(places)), strict=True):
             if place.done():
                 continue
-            if error:
-                # Each caller notes its own attempts on an error of ours; those of libraries can't always be copied.
-                place.set_exception(copy.copy(error) if isinstance(error, ImageloomError) else error)
-            elif number < len(answers):
-                place.set_result(answers[number])
+            if isinstance(outcome, BaseException):
+                place.set_exception(outcome)
             else:
-                place.set_exception(
-                    TransientError(f"{len(answers)} images came back where {len(places)} were asked in one call.")
-                )
+                place.set_result(outcome)
+
+
+def _outcomes(call: "asyncio.Future[Sequence[ImageAnswer | Exception]]", count: int) -> list[Any]:
+    """What each of so many requests gets of a call that is over: an answer, or an error to raise."""
+    error = call.exception()
+    if error:
+        # Each caller notes its own attempts on an error of ours; those of libraries can't always be copied.
+        return [copy.copy(error) if isinstance(error, ImageloomError) else error for _ in range(count)]
+    answers = list(call.result())[:count]
+    missing = f"{len(answers)} images came back where {count} were asked in one call."
+    return [*answers, *(TransientError(missing) for _ in range(count - len(answers)))]
 
 
 def _end_with_the_last(call: "asyncio.Future[Any]", places: Sequence["asyncio.Future[Any]"]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -156,7 +156,10 @@ class OpenAIImageGeneration(ImageGenerationModel):
             raise StopError(f"the dialect '{self.dialect}' of {self.model_name} takes no source images.")
         if self._joined:
             return await self._joined.answer(request)
-        return (await self._answer([request]))[0]
+        (answer,) = await self._answer([request])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def explain(self, error: Exception) -> ImageloomError | None:
         """See the base."""
@@ -181,19 +184,19 @@ class OpenAIImageGeneration(ImageGenerationModel):
         self._joined = JoinedCalls(self._answer, self.images_per_call, _alike) if self.images_per_call > 1 else None
         self._loop = loop
 
-    async def _answer(self, requests: list[ImageRequest]) -> Sequence[ImageAnswer]:
-        """Answer equal requests with one call."""
-        secrets = self._secrets()
-        body = await self._ask(requests[0], len(requests))
-        answer = read_answer(body, self.model_name, secrets)
-        links = answer.images[: len(requests)]
-        images = await asyncio.gather(*(self._fetched(image) for image in links))
+    async def _answer(self, requests: list[ImageRequest]) -> Sequence[ImageAnswer | Exception]:
+        """Answer equal requests with one call; a link that fails is the fault of its own image."""
+        answer = read_answer(await self._ask(requests[0], len(requests)), self.model_name, self._secrets())
         prices = self.prices_usd_per_million
         cost = prices.cost_usd(answer.usage) if prices else None
-        each = None if cost is None else cost / len(images)
-        if any(repeats_secret(image, secrets) for image in images):
-            raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the key.")
-        return [ImageAnswer(image, said, each) for image, said in zip(images, answer.metadata, strict=False)]
+        links = answer.images[: len(requests)]
+        each = None if cost is None else cost / len(links)
+        images = await asyncio.gather(*(self._fetched(image) for image in links), return_exceptions=True)
+        return [
+            # Cancelled, gather() itself raises; what is left of errors is ours or a bug.
+            cast(Exception, image) if isinstance(image, BaseException) else ImageAnswer(image, said, each)
+            for image, said in zip(images, answer.metadata, strict=False)
+        ]
 
     async def _ask(self, request: ImageRequest, count: int) -> bytes:
         from tasks_lib.models.openai_client import mask_for_openai, upload
@@ -208,10 +211,13 @@ class OpenAIImageGeneration(ImageGenerationModel):
         return await self._clients.edit(fields, extra, count * BASE64_BYTES, images, mask)
 
     async def _fetched(self, image: bytes | str) -> bytes:
-        if isinstance(image, bytes):
-            return image
-        assert self._links is not None
-        return await fetch_image(self._links, image, f"{self.base_url or OPENAI_URL}/")
+        """The image itself, where the answer may hold a link to it."""
+        if isinstance(image, str):
+            assert self._links is not None
+            image = await fetch_image(self._links, image, f"{self.base_url or OPENAI_URL}/")
+        if repeats_secret(image, self._secrets()):
+            raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the key.")
+        return image
 
     def _key(self) -> str:
         # A line end, as files of variables leave it, cannot be sent in a header.
