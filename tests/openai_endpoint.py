@@ -27,7 +27,8 @@ TAGS: Mapping[str, str] = {
     "[data-uri]": "a data URI in b64_json",
     "[link]": "a link to the image, on this server",
     "[relative-link]": "the same without scheme and host",
-    "[second-link-fails]": "links, of which the second answers 404",
+    "[second-link-fails]": "a link that answers 404 in place of the second image",
+    "[second-is-damaged]": "base64 that lacks a letter in place of the second image",
     "[short]": "one image less than n, but one",
     "[no-credit]": "429 that does not pass",
     "[hard-limit]": "400 for the same reason",
@@ -97,11 +98,8 @@ class _OpenAIServer(EndpointServer):
         ]
         images = (answer.body, *others)
         entries = [_entry(asked.prompt, image, answer.content_type, f"{HOST}:{self.port}") for image in images]
-        if "[second-link-fails]" in asked.prompt:
-            entries = [
-                {"url": f"/{'gone' if number == 1 else 'linked'}/{base64.urlsafe_b64encode(image).decode()}"}
-                for number, image in enumerate(images)
-            ]
+        if "[second-" in asked.prompt and len(entries) > 1:
+            entries[1] = {"b64_json": "AAA"} if "damaged" in asked.prompt else {"url": "/gone/image"}
         content = {"created": 1_790_000_000, "data": entries, "usage": USAGE, "size": "64x64"}
         return replace(answer, content_type="application/json", body=json.dumps(content).encode())
 

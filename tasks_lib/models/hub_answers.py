@@ -1,12 +1,11 @@
 """The image in a provider's JSON answer, and what the provider says of it."""
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from tasks_lib.errors import BadImageError
+from tasks_lib.models.encoded_images import decoded_image
 
 __all__ = ["image_and_metadata"]
 
@@ -34,7 +33,7 @@ def image_and_metadata(body: bytes) -> tuple[bytes | str | None, dict[str, Any]]
 
 def _first_image(value: Any) -> bytes | str | None:
     if isinstance(value, list):
-        return _first_image(value[0])
+        return _first_image(value[0]) if value else None
     if isinstance(value, Mapping):
         encoded = value.get("b64_json") or value.get("url")
         return _first_image(encoded) if encoded else None
@@ -42,10 +41,7 @@ def _first_image(value: Any) -> bytes | str | None:
         return None
     if value.startswith(("http://", "https://")):
         return value
-    try:
-        return base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value, validate=True)
-    except binascii.Error as error:
-        raise BadImageError(f"the answer's base64 is damaged: {error}.") from error
+    return decoded_image(value)
 
 
 def _is_small(value: Any) -> bool:

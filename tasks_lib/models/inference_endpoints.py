@@ -19,8 +19,8 @@ from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata
 from tasks_lib.models.hub_errors import meaning_of
 from tasks_lib.models.hub_queue import queued_image
+from tasks_lib.models.hub_requests import TextToImageOptions, direct_request, provider_request, task_of
 from tasks_lib.models.image_links import fetch_image
-from tasks_lib.models.text_to_image import TextToImageOptions, direct_request, provider_request, task_of
 
 __all__ = ["InferenceEndpointsImageGeneration", "TextToImageOptions"]
 

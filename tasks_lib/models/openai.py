@@ -210,8 +210,10 @@ class OpenAIImageGeneration(ImageGenerationModel):
         mask = await asyncio.to_thread(mask_for_openai, request.mask) if request.mask else None
         return await self._clients.edit(fields, extra, count * BASE64_BYTES, images, mask)
 
-    async def _fetched(self, image: bytes | str) -> bytes:
+    async def _fetched(self, image: bytes | str | BadImageError) -> bytes:
         """The image itself, where the answer may hold a link to it."""
+        if isinstance(image, BadImageError):
+            raise image
         if isinstance(image, str):
             assert self._links is not None
             image = await fetch_image(self._links, image, f"{self.base_url or OPENAI_URL}/")

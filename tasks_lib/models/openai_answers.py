@@ -1,15 +1,14 @@
 """Reading an answer of the OpenAI images protocol: its images, what is said about them, and what they cost."""
 
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pybase64
 from pydantic import Field
 from pydantic_core import from_json
 
 from tasks_lib.errors import BadImageError, RefusedError
+from tasks_lib.models.encoded_images import decoded_image
 from tasks_lib.models.http_answers import is_refusal, redact
 from tasks_lib.settings import Settings
 
@@ -56,8 +55,8 @@ class TokenPrices(Settings):
 class OpenAIAnswer:
     """What one call brought."""
 
-    images: Sequence[bytes | str]
-    """Each the image itself, or a link to it."""
+    images: Sequence[bytes | str | BadImageError]
+    """Each the image itself, a link to it, or why it is none."""
     metadata: Sequence[Mapping[str, Any]]
     """What was said about each image, as JSON."""
     usage: Any = None
@@ -81,7 +80,7 @@ def read_answer(body: bytes, where: str, secrets: Sequence[str]) -> OpenAIAnswer
         return OpenAIAnswer([body], [{}])
     try:
         said = from_json(body, allow_inf_nan=False)
-        entries = [entry for entry in said["data"] if entry.get("b64_json") or entry.get("url")]
+        entries = [entry for entry in said["data"] if isinstance(_text(entry), str)]
     except (ValueError, KeyError, TypeError, AttributeError):
         said, entries = {}, []
     if not entries:
@@ -92,23 +91,25 @@ def read_answer(body: bytes, where: str, secrets: Sequence[str]) -> OpenAIAnswer
     if len(entries) > 1:
         of_all["images_in_call"] = len(entries)
     return OpenAIAnswer(
-        [_image(entry, where) for entry in entries],
+        [_image(entry) for entry in entries],
         [of_all | _chosen(entry, SAID_OF_ONE, secrets) for entry in entries],
         said.get("usage"),
     )
 
 
-def _image(entry: Mapping[str, Any], where: str) -> bytes | str:
-    """The image of an entry, or its link; both kinds of text may be a data URI."""
-    text = entry.get("b64_json") or entry["url"]
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    elif not entry.get("b64_json"):
-        return str(text)
+def _text(entry: Mapping[str, Any]) -> Any:
+    return entry.get("b64_json") or entry.get("url") or None
+
+
+def _image(entry: Mapping[str, Any]) -> bytes | str | BadImageError:
+    """The image of an entry, or its link, in whose place there may be a data URI."""
+    text = str(_text(entry))
+    if not entry.get("b64_json") and not text.startswith("data:"):
+        return text
     try:
-        return pybase64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadImageError(f"{where} sent an image that is not base64: {error}.") from error
+        return decoded_image(text)
+    except BadImageError as error:
+        return error
 
 
 def _chosen(said: Mapping[str, Any], names: Sequence[str], secrets: Sequence[str]) -> dict[str, Any]:

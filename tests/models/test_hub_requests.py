@@ -8,7 +8,7 @@ from huggingface_hub.inference._providers import get_provider_helper
 
 from tasks_lib.errors import InvalidRequestError
 from tasks_lib.models import ImageRequest
-from tasks_lib.models.text_to_image import direct_request
+from tasks_lib.models.hub_requests import direct_request
 
 URL = "http://host.example/path"
 
