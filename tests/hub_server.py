@@ -3,104 +3,112 @@
 import base64
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import pytest
+from huggingface_hub import constants
 from huggingface_hub.inference._providers import PROVIDERS
 
 from tests.endpoint_images import image_for
+from tests.loopback import Asked, LoopbackServer, Reply
 
-__all__ = ["FACTS", "Fault", "HubServer"]
+__all__ = ["FACTS", "QUEUED", "HubServer", "hub_in_place_of_the_real_one"]
 
-PROCESSING = {"task_status": "PROCESSING"}
-Fault = tuple[int, dict[str, str], bytes]
-"""Status, headers and body of an answer that is no image."""
+QUEUED = [
+    ("fal-ai", "image-to-image"),
+    ("wavespeed", "image-to-image"),
+    ("wavespeed", "text-to-image"),
+    ("zai-org", "text-to-image"),
+]
+"""Providers that announce an image before they make it, with the task."""
 FACTS = {"seed": 42, "has_nsfw_concepts": [False]}
 """What a provider says beside the image, where its protocol has a place for it."""
 
 
-class HubServer:
+class HubServer(LoopbackServer):
     """Serves while the block runs.
 
     Args:
         task: what every model is for, in the Hub's words.
-        failing_links: how many downloads of an image are answered 500 at first.
-        fault: status, headers and body that are answered to the first question how far a queued call is.
     """
 
-    def __init__(self, task: str = "text-to-image", failing_links: int = 0, fault: Fault | None = None) -> None:
+    def __init__(self, task: str = "text-to-image") -> None:
+        super().__init__(self._reply)
         self.task = task
-        self.fault = fault
-        self.failing_links = failing_links
-        self.posts: list[tuple[str, dict[str, str], bytes]] = []
-        """Path, headers and body of every call for an image."""
-        self.polls = 0
-        """Questions how far a queued call is."""
+        self.link = f"{self.url}/files/cat.png"
+        """Where every image is, for those that get a link."""
+        self.failing_links = 0
+        """How many downloads of an image are answered 500 at first."""
+        self.fault: Reply | None = None
+        """The answer to the next question how far a queued call is, or to one about a dedicated endpoint."""
         self.busy = False
         """Whether queued calls stay in the queue."""
+        self.knows = threading.Event()
+        """Until it is set, nothing is said of a model."""
+        self.knows.set()
+        self.posts: list[Asked] = []
+        """Every call for an image."""
+        self.polls: list[Asked] = []
+        """Questions how far a queued call is, and what came of it."""
+        self.downloads: list[Asked] = []
         self.image = image_for("a cat", {}, None, image_format="png", image_bytes=None)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.announced = f"{self.url}/maker/cat/1"
+        """Where a provider says that the result of a queued call will be."""
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def get(self, path: str) -> Fault:
-        """What is said of a model, how far a queued call is, or an image."""
+    def _reply(self, asked: Asked) -> Reply:
+        if asked.method == "POST":
+            self.posts.append(asked)
+            return self._answer_to_a_call(asked)
+        if asked.path.startswith("/files/"):
+            self.downloads.append(asked)
+            self.failing_links -= 1
+            return Reply(b"try again", 500) if self.failing_links >= 0 else Reply(self.image)
+        if asked.path.startswith("/api/models/"):
+            return Reply(self._model()) if self.knows.wait(5) else Reply(status=504)
         # Of its own accord the library asks for more than the model, below /api/.
-        is_poll = path.startswith("/api/v3/") or not path.startswith(("/files/", "/api/"))
-        self.polls += is_poll
+        is_poll = not asked.path.startswith("/api/")
+        if is_poll:
+            self.polls.append(asked)
         if is_poll and self.fault:
             fault, self.fault = self.fault, None
             return fault
-        if is_poll and self.busy:
-            return (
-                200,
-                {},
-                json.dumps({"status": "IN_PROGRESS", **PROCESSING, "data": {"status": "processing"}}).encode(),
-            )
-        status, body = self._found(path)
-        return status, {}, body
+        return Reply(json.dumps(self._state(asked)).encode())
 
-    def _found(self, path: str) -> tuple[int, bytes]:
-        link = f"{self.url}/files/cat.png"
-        if path.startswith("/files/"):
-            self.failing_links -= 1
-            return (500, b"try again") if self.failing_links >= 0 else (200, self.image)
-        if path.startswith("/api/models/"):
-            return 200, self._model()
-        if path.startswith("/api/v3/predictions/"):
-            return 200, json.dumps({"data": {"status": "completed", "outputs": [link]}}).encode()
-        if path.startswith("/zai-org/"):
-            return 200, json.dumps({"task_status": "SUCCESS", "image_result": [{"url": link}]}).encode()
-        answer = {"status": "COMPLETED"} if path.endswith("/status?_subdomain=queue") else {"images": [{"url": link}]}
-        return 200, json.dumps(answer).encode()
+    def _state(self, asked: Asked) -> dict[str, Any]:
+        """How far a queued call is; the answer fits every provider that asks at this path."""
+        images = {"images": [{"url": self.link}], **FACTS}
+        match asked.path.split("/")[1], asked.path.partition("?")[0].endswith("/status"):
+            case "fal-ai", True:
+                return {"status": "IN_PROGRESS" if self.busy else "COMPLETED"}
+            case "fal-ai", False:
+                return images
+            case "wavespeed", _:
+                done = {"status": "completed", "outputs": [self.link], **FACTS}
+                return {"data": {"status": "processing"} if self.busy else done}
+            case "zai-org", _:
+                done = {"task_status": "SUCCESS", "image_result": images["images"], **FACTS}
+                return {"task_status": "PROCESSING"} if self.busy else done
+        return {}
 
-    def post(self, path: str, headers: dict[str, str], body: bytes) -> Fault:
-        """A provider's answer to a request for an image, by the first part of the path."""
-        self.posts.append((path, headers, body))
-        if path.startswith("/hf-inference/"):
-            return 200, {}, self.image
-        return 200, {}, json.dumps(self._answers("_subdomain=queue" in path)[path.split("/")[1]]).encode()
+    def _answer_to_a_call(self, asked: Asked) -> Reply:
+        """A provider's, by the first part of the path."""
+        provider = asked.path.split("/")[1]
+        if provider == "hf-inference":
+            return Reply(self.image)
+        return Reply(json.dumps(self._answers("_subdomain=queue" in asked.path)[provider]).encode())
 
     def _answers(self, queued: bool) -> dict[str, Any]:
-        link, encoded = f"{self.url}/files/cat.png", base64.b64encode(self.image).decode()
-        fal = {"request_id": "1", "response_url": f"{self.url}/cat", "status": "QUEUED"}
+        encoded = base64.b64encode(self.image).decode()
+        fal = {"request_id": "1", "response_url": self.announced, "status": "IN_QUEUE"}
         return {
-            "fal-ai": fal if queued else {"images": [{"url": link, "width": 8}], **FACTS},
+            "fal-ai": fal if queued else {"images": [{"url": self.link, "width": 8}], **FACTS},
             "nscale": {"data": [{"b64_json": encoded}], **FACTS},
-            "replicate": {"output": [link], **FACTS},
+            "replicate": {"output": [self.link], **FACTS},
             "together": {"data": [{"index": 0, "b64_json": encoded}], **FACTS},
-            "wavespeed": {"data": {"urls": {"get": f"{self.url}/api/v3/predictions/1"}, "status": "created"}},
-            "zai-org": {"id": "1", **PROCESSING},
+            "wavespeed": {"data": {"urls": {"get": self.announced}, "status": "created"}},
+            "zai-org": {"id": "a task/1", "task_status": "PROCESSING"},
         }
 
     def _model(self) -> bytes:
@@ -110,26 +118,17 @@ class HubServer:
         return json.dumps(model).encode()
 
 
-def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+@contextmanager
+def hub_in_place_of_the_real_one(monkeypatch: pytest.MonkeyPatch, token: str) -> Iterator[HubServer]:
+    """A Hub on loopback with its router, and a token for it.
 
-        def do_GET(self) -> None:  # the name that http.server calls
-            self._send(*hub.get(self.path))
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self._send(*hub.post(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-
-        def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    return Handler
+    The library reads where they are from the environment once, when it is imported; so its constants are set.
+    """
+    with HubServer() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "INFERENCE_ENDPOINTS_ENDPOINT", f"{server.url}/v2")
+        monkeypatch.setattr(constants, "INFERENCE_PROXY_TEMPLATE", f"{server.url}/{{provider}}")
+        for task in PROVIDERS["hf-inference"].values():
+            monkeypatch.setattr(task, "base_url", f"{server.url}/hf-inference")
+        monkeypatch.setenv("HF_TOKEN", token)
+        yield server

@@ -1,23 +1,23 @@
 """Every provider that the installed huggingface_hub knows is asked by the library's own request and gives its image."""
 
-import importlib
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 from huggingface_hub.inference._providers import PROVIDERS
 
 from tasks_lib import ImageGenerator, ImageRequest, ImageStore, InferenceEndpointsImageGeneration, Limits
 from tasks_lib.errors import MissingSecretError, RecipeError
 from tasks_lib.generator import Generation
 from tests.endpoint import Endpoint
-from tests.hub_server import FACTS, HubServer
+from tests.hub_server import FACTS, HubServer, hub_in_place_of_the_real_one
+from tests.loopback import Reply
 
 MAKERS = sorted(name for name, tasks in PROVIDERS.items() if "text-to-image" in tasks)
 EDITORS = sorted(name for name, tasks in PROVIDERS.items() if "image-to-image" in tasks)
-TELL_FACTS = {"fal-ai", "nscale", "replicate", "together"}
+TELL_FACTS = {name for name in MAKERS if name != "hf-inference"}
 TIMES = {"createdAt": "2026-11-22T10:00:00.000Z", "updatedAt": "2026-11-22T10:00:00.000Z"}
 ENDPOINT_MODEL = {"repository": "me/cat", "framework": "pytorch", "revision": "main", "task": "text-to-image"}
 Ask = Callable[..., Generation]
@@ -25,17 +25,8 @@ Ask = Callable[..., Generation]
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    """The Hub, its router and a token; queued calls are asked for without a pause."""
-    with HubServer() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        monkeypatch.setattr(constants, "INFERENCE_ENDPOINTS_ENDPOINT", f"{server.url}/v2")
-        monkeypatch.setattr(constants, "INFERENCE_PROXY_TEMPLATE", f"{server.url}/{{provider}}")
-        for task in PROVIDERS["hf-inference"].values():
-            monkeypatch.setattr(task, "base_url", f"{server.url}/hf-inference")
-        for name in ("fal_ai", "wavespeed", "zai_org"):
-            module = importlib.import_module(f"huggingface_hub.inference._providers.{name}")
-            monkeypatch.setattr(module, "_POLLING_INTERVAL", 0)
-        monkeypatch.setenv("HF_TOKEN", "hf_x")
+    """The Hub, its router and a token."""
+    with hub_in_place_of_the_real_one(monkeypatch, "hf_x") as server:
         yield server
 
 
@@ -65,10 +56,10 @@ def test_a_provider_makes_an_image(hub: HubServer, ask: Ask, tmp_path: Path, pro
     assert found.record is not None
     assert ImageStore(tmp_path).read([found.record.file_name]) == [hub.image]
     assert found.record.metadata.items() >= (FACTS if provider in TELL_FACTS else {}).items()
-    ((path, headers, body),) = hub.posts
-    assert path.startswith(f"/{provider}/")
-    assert (headers["authorization"], headers["x-hf-bill-to"]) == ("Bearer hf_x", "my-team")
-    assert b"a cat" in body
+    (post,) = hub.posts
+    assert post.path.startswith(f"/{provider}/")
+    assert (post.headers["authorization"], post.headers["x-hf-bill-to"]) == ("Bearer hf_x", "my-team")
+    assert b"a cat" in post.body
 
 
 @pytest.mark.parametrize("provider", EDITORS)
@@ -77,15 +68,32 @@ def test_a_provider_edits_an_image(hub: HubServer, ask: Ask, tmp_path: Path, pro
     hub.task = "image-to-image"
     found = ask(ImageRequest("make it night", seed=3, images=(hub.image,)), provider=provider)
     assert (found.status, found.error) == ("ok", None)
-    ((_, _, body),) = hub.posts
-    assert b"make it night" in body
-    assert len(body) > len(hub.image)
+    (post,) = hub.posts
+    assert b"make it night" in post.body
+    assert len(post.body) > len(hub.image)
 
 
 def test_auto_takes_the_first_provider(hub: HubServer, ask: Ask) -> None:
     """Without a provider, the first that the Hub names for the model is asked."""
     assert ask(ImageRequest("a cat"), provider="auto").status == "ok"
-    assert hub.posts[0][0].startswith(f"/{next(name for name in PROVIDERS if name in MAKERS)}/")
+    assert hub.posts[0].path.startswith(f"/{next(name for name in PROVIDERS if name in MAKERS)}/")
+
+
+def test_looking_a_model_up_holds_nothing_else_up(hub: HubServer) -> None:
+    """Where the first request of a process must ask the Hub for the provider, the event loop goes on meanwhile."""
+    hub.knows.clear()
+
+    async def ask() -> bytes:
+        # Not loaded, as in a worker; the library remembers for good what the Hub says of a model.
+        model = InferenceEndpointsImageGeneration(model_id="me/asked-late", provider="auto")
+        call = asyncio.ensure_future(model.agenerate(ImageRequest("a cat")))
+        await asyncio.sleep(0)
+        hub.knows.set()
+        answer = await call
+        await model.aclose()
+        return answer.data
+
+    assert asyncio.run(ask()) == hub.image
 
 
 def test_a_link_that_fails_at_first_is_not_paid_again(hub: HubServer, ask: Ask) -> None:
@@ -115,7 +123,7 @@ def test_a_dedicated_endpoint_is_asked_by_its_name(hub: HubServer, endpoint: End
     """Its URL is that of the Hub; one that has none because it is paused is an error that says to resume it."""
     status = {"state": state, "url": endpoint.url if state == "running" else None, **TIMES}
     about = {"name": "mine", "type": "protected", "healthRoute": None, "model": ENDPOINT_MODEL, "status": status}
-    hub.fault = (200, {"content-type": "application/json"}, json.dumps(about).encode())
+    hub.fault = Reply(json.dumps(about).encode(), headers={"content-type": "application/json"})
     model = InferenceEndpointsImageGeneration(endpoint_name="mine", endpoint_namespace="me")
     if state == "paused":
         with pytest.raises(RecipeError, match=r"the endpoint 'mine' is paused and has no URL\. Resume it"):

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 
 from tasks_lib.errors import (
+    BadImageError,
     ImageloomError,
     InvalidRequestError,
     RefusedError,
@@ -17,8 +18,18 @@ from tasks_lib.errors import (
     ThrottledError,
     TransientError,
 )
+from tasks_lib.models.http_post import HttpAnswer
 
-__all__ = ["error_of_answer", "error_of_call", "is_refusal", "redact", "redact_url", "repeats_secret", "retry_after_s"]
+__all__ = [
+    "body_of",
+    "error_of_answer",
+    "error_of_call",
+    "is_refusal",
+    "redact",
+    "redact_url",
+    "repeats_secret",
+    "retry_after_s",
+]
 
 MODERATION = re.compile(
     r"""
@@ -107,6 +118,26 @@ def error_of_answer(status: int, headers: Mapping[str, str], body: str, where: s
     if status in TRANSIENT or status >= 500:
         return TransientError(message, wait)
     return InvalidRequestError(message)
+
+
+def body_of(answer: HttpAnswer, where: str, secrets: Sequence[str]) -> bytes:
+    """The body of an answer with status 200 or another success.
+
+    Args:
+        answer: as it came.
+        where: the model and place, fit for a message.
+        secrets: what must not get into a message, nor into what is kept.
+
+    Raises:
+        GenerationError: it is an error, or repeats a secret; the kind says whether another attempt is worth it.
+        StopError: no request of this run can succeed.
+    """
+    if not 200 <= answer.status < 300:
+        text = redact(answer.body.decode("utf-8", "replace"), secrets)
+        raise error_of_answer(answer.status, answer.headers, text, where)
+    if repeats_secret(answer.body, secrets):
+        raise BadImageError(f"{where} sent no image, but an answer that repeats the token.")
+    return answer.body
 
 
 def error_of_call(error: Exception, where: str, secrets: Iterable[str]) -> ImageloomError | None:

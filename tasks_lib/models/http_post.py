@@ -55,22 +55,23 @@ class HttpPoster:
         """
         return await self._send("POST", url, headers, json=json, content=content)
 
-    async def get(self, url: str, headers: Mapping[str, str], tls_name: str) -> HttpAnswer:
-        """Get what is at a URL whose host is an address; a redirect is an answer like any other.
+    async def get(self, url: str, headers: Mapping[str, str], tls_name: str | None = None) -> HttpAnswer:
+        """Get what is at a URL; a redirect is an answer like any other.
 
         Args:
-            url: with an address in place of the host's name.
-            headers: with the ``host`` that is meant.
-            tls_name: the name that the server's certificate must be for.
+            url: where ``tls_name`` is given, with an address in place of the host's name.
+            headers: there, with the ``host`` that is meant.
+            tls_name: the name that the server's certificate must be for, if it is not the URL's.
 
         Raises:
             GenerationError: the answer has more than ``max_bytes``.
             httpx2.RequestError: there is no whole answer.
         """
+        if tls_name is None:
+            return await self._send("GET", url, headers, follow_redirects=False)
         # A kept connection would be found by its address, and serve another name that has the same one.
         headers = {**headers, "connection": "close"}
-        extensions = {"sni_hostname": tls_name}
-        return await self._send("GET", url, headers, extensions=extensions, follow_redirects=False)
+        return await self._send("GET", url, headers, extensions={"sni_hostname": tls_name}, follow_redirects=False)
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight keep theirs."""

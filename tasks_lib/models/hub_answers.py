@@ -7,25 +7,34 @@ from typing import Any
 from tasks_lib.errors import BadImageError
 from tasks_lib.models.encoded_images import decoded_image
 
-__all__ = ["image_and_metadata"]
+__all__ = ["image_and_metadata", "object_in"]
 
-IMAGE_FIELDS = ("images", "data", "output", "image_result")
+IMAGE_FIELDS = ("images", "data", "output", "outputs", "image_result")
 """Where the providers of ``huggingface_hub`` put their images."""
 LONGEST_TEXT = 200
 
 
-def image_and_metadata(body: bytes) -> tuple[bytes | str | None, dict[str, Any]]:
-    """The image's bytes or its link, or ``None`` where there is neither, and the small facts beside it.
+def object_in(body: bytes) -> Mapping[str, Any]:
+    """The JSON object that an answer is.
 
     Raises:
-        BadImageError: the answer is not JSON, or its base64 is damaged.
+        BadImageError: it is something else.
     """
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise BadImageError(f"the answer is not JSON: {body[:100]!r}.") from error
     if not isinstance(answer, Mapping):
-        return None, {}
+        raise BadImageError(f"the answer is no JSON object: {body[:100]!r}.")
+    return answer
+
+
+def image_and_metadata(answer: Mapping[str, Any]) -> tuple[bytes | str | None, dict[str, Any]]:
+    """The image's bytes or its link, or ``None`` where there is neither, and the small facts beside it.
+
+    Raises:
+        BadImageError: the base64 of the image is damaged.
+    """
     field = next((name for name in IMAGE_FIELDS if answer.get(name)), None)
     image = _first_image(answer[field]) if field else None
     return image, {name: value for name, value in answer.items() if name != field and _is_small(value)}

@@ -1,57 +1,134 @@
-"""Waiting for an image that a provider makes after it has answered, with the library's own helper."""
+"""Waiting for an image that a provider puts into a queue, and says later where it is."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, cast
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlsplit
 
-from huggingface_hub.inference._common import RequestParameters
-from huggingface_hub.inference._providers._common import TaskProviderHelper
+import httpx2
 
-from tasks_lib.models.hub_errors import meaning_while_queued
+from tasks_lib.errors import BadImageError, GenerationError, RefusedError, ThrottledError, TransientError
+from tasks_lib.models.http_answers import body_of, is_refusal, redact
+from tasks_lib.models.http_post import HttpPoster
+from tasks_lib.models.hub_answers import image_and_metadata, object_in
 
-__all__ = ["queued_image"]
+__all__ = ["Queue", "queued_image"]
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 5.0
+GROWTH = 1.5
+"""Of the pause from one question to the next; most images take some seconds, a few take minutes."""
+FAULTS = 6
+"""Times in a row that one question may fail, over 16 seconds: the image is paid for, whether or not we hear of it."""
+WAITING = frozenset({"created", "in_progress", "in_queue", "processing", "queued"})
+DONE = frozenset({"completed", "success"})
+"""What the providers call the states of a task, in small letters."""
 
 
-async def queued_image(
-    helper: TaskProviderHelper, parameters: RequestParameters, answer: bytes, where: str, secrets: Sequence[str]
-) -> bytes:
-    """The image, once there is one; cancelled, nothing more is asked of the queue.
+@dataclass(frozen=True)
+class Queue:
+    """Whose queue it is and how it is asked."""
+
+    provider: str
+    home: str
+    """URL of the provider's API, or of Hugging Face's way to it; nothing is asked elsewhere."""
+    query: str
+    """Of the call's URL, such as ``_subdomain=queue``."""
+    headers: Mapping[str, str]
+    """With the token."""
+    where: str
+    """The model and place, fit for a message."""
+    secrets: Sequence[str]
+    """What must not get into a message."""
+
+
+async def queued_image(http: HttpPoster, queue: Queue, first_answer: bytes) -> tuple[bytes | str, dict[str, Any]]:
+    """The image or its link, once there is one, and the facts beside it; cancelled, nothing more is asked.
 
     Args:
-        helper: the library's, which asks again and again, blocking, and then downloads the image.
-        parameters: of the call that was made.
-        answer: what the provider answered to it.
-        where: the model and place, fit for a message.
-        secrets: what must not get into a message.
+        http: the connections.
+        queue: where the image waits.
+        first_answer: what the provider answered to the call for it.
 
     Raises:
         GenerationError: there is no image; the kind says whether another attempt is worth it.
         StopError: no request of this run can succeed.
     """
-    watched = _WhileAwaited(parameters)
+    said = object_in(first_answer)
+    status_url, result_url = _places(queue, said)
+    pause_s = FIRST_PAUSE_S
+    while _is_waiting(queue, said):
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * GROWTH, LONGEST_PAUSE_S)
+        said = await _asked(http, queue, status_url)
+    if result_url != status_url:
+        said = await _asked(http, queue, result_url)
+    image, metadata = image_and_metadata(_task_in(said))
+    if not image:
+        raise _no_image(queue, said)
+    return image, metadata
+
+
+def _places(queue: Queue, said: Mapping[str, Any]) -> tuple[str, str]:
+    """Where to ask how far a task is and where its result is, as the helpers of ``huggingface_hub`` have them."""
+    status = result = ""
+    match queue.provider, said:
+        case "fal-ai", {"response_url": str(url)}:
+            # The path only: another host must not get the token.
+            result = _path_of(url)
+            status = f"{result}/status"
+        case "wavespeed", {"data": {"urls": {"get": str(url)}}}:
+            status = result = _path_of(url)
+        case "zai-org", {"id": str(task)}:
+            status = result = f"api/paas/v4/async-result/{quote(task, safe='')}"
+    if not result:
+        raise _no_image(queue, said)
+    home, query = queue.home.rstrip("/"), f"?{queue.query}" if queue.query else ""
+    return f"{home}/{status}{query}", f"{home}/{result}{query}"
+
+
+def _path_of(url: str) -> str:
     try:
-        return bytes(await asyncio.to_thread(helper.get_response, answer, cast(RequestParameters, watched)))
-    except Exception as error:
-        # Explained here and not in explain(): of another call, they would be programming errors.
-        meaning = meaning_while_queued(error, where, secrets, answer)
-        if meaning is None:
-            raise
-        raise meaning from error
-    finally:
-        watched.is_over = True
+        return quote(urlsplit(url).path.strip("/"), safe="/%:@+,;=")
+    except ValueError:
+        return ""
 
 
-class _WhileAwaited:
-    """The parameters, which the helper reads for each question, until nobody waits for its answer.
+def _is_waiting(queue: Queue, said: Mapping[str, Any]) -> bool:
+    task = _task_in(said)
+    state = str(task.get("status") or task.get("task_status")).lower()
+    if state not in WAITING | DONE:
+        raise _no_image(queue, said)
+    return state in WAITING
 
-    Otherwise its thread would ask on for as long as the queue does not end, and keep the process from ending.
-    """
 
-    def __init__(self, parameters: RequestParameters) -> None:
-        self._parameters = parameters
-        self.is_over = False
+def _task_in(said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """WaveSpeed wraps what it says of a task."""
+    inner = said.get("data")
+    return inner if isinstance(inner, Mapping) else said
 
-    def __getattr__(self, name: str) -> Any:
-        if self.is_over:
-            raise TimeoutError("nobody waits for this image any more")
-        return getattr(self._parameters, name)
+
+async def _asked(http: HttpPoster, queue: Queue, url: str) -> Mapping[str, Any]:
+    """The answer to one question, which is asked again where it fails for the moment; the whole call has its time."""
+    faults = 0
+    while True:
+        try:
+            answer = await http.get(url, queue.headers)
+            return object_in(body_of(answer, queue.where, queue.secrets))
+        except ThrottledError as error:
+            pause_s = error.retry_after or LONGEST_PAUSE_S
+        except (TransientError, httpx2.RequestError, httpx2.StreamError, OSError):
+            faults += 1
+            if faults == FAULTS:
+                raise
+            pause_s = FIRST_PAUSE_S * 2**faults
+        await asyncio.sleep(pause_s)
+
+
+def _no_image(queue: Queue, said: Mapping[str, Any]) -> GenerationError:
+    """What an end without an image means; the provider's reason is in its answer."""
+    text = redact(json.dumps(said, ensure_ascii=False), queue.secrets)
+    error = RefusedError if is_refusal(200, text) else BadImageError
+    return error(f"{queue.where} made no image; it answered {text[:300]}")

@@ -1,7 +1,9 @@
 """Image generation through Hugging Face: providers by model, dedicated endpoints by name, any endpoint by URL."""
 
+import asyncio
 import os
 from typing import Any, ClassVar, Literal, cast
+from urllib.parse import urlsplit
 
 import httpx2
 from huggingface_hub import get_inference_endpoint, get_token
@@ -10,15 +12,15 @@ from huggingface_hub.inference._providers import PROVIDERS, get_provider_helper
 from huggingface_hub.inference._providers._common import TaskProviderHelper
 from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
-from tasks_lib.errors import BadImageError, ImageloomError, MissingSecretError, RecipeError, RefusedError, StopError
+from tasks_lib.errors import ImageloomError, MissingSecretError, RecipeError, RefusedError, StopError
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
-from tasks_lib.models.http_answers import error_of_answer, is_refusal, redact, redact_url, repeats_secret
+from tasks_lib.models.http_answers import body_of, is_refusal, redact, redact_url
 from tasks_lib.models.http_post import HttpPoster
-from tasks_lib.models.hub_answers import image_and_metadata
+from tasks_lib.models.hub_answers import image_and_metadata, object_in
 from tasks_lib.models.hub_errors import meaning_of
-from tasks_lib.models.hub_queue import queued_image
+from tasks_lib.models.hub_queue import Queue, queued_image
 from tasks_lib.models.hub_requests import TextToImageOptions, direct_request, provider_request, task_of
 from tasks_lib.models.image_links import fetch_image
 
@@ -123,18 +125,14 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
 
     async def agenerate(self, request: ImageRequest) -> ImageAnswer:
         """Post one request; see the base for what is raised."""
-        helper, parameters = self._prepare_or_stop(request)
+        helper, parameters = await self._prepared(request)
         self._http = self._http or HttpPoster(MAX_BYTES)
         answer = await self._http.post(parameters.url, dict(parameters.headers), parameters.json, parameters.data)
-        if answer.status >= 400:
-            text = redact(answer.body.decode("utf-8", "replace"), self._secrets())
-            raise error_of_answer(answer.status, answer.headers, text, self.model_name)
-        if repeats_secret(answer.body, self._secrets()):
-            raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the token.")
+        body = body_of(answer, self.model_name, self._secrets())
         if helper is None or helper.provider == "hf-inference":
-            self._check_refusal(answer.body)
-            return ImageAnswer(answer.body)
-        return await self._answer_in(helper, parameters, answer.body)
+            self._check_refusal(body)
+            return ImageAnswer(body)
+        return await self._answer_in(self._http, helper, parameters, body)
 
     def explain(self, error: Exception) -> ImageloomError | None:
         """See the base."""
@@ -148,18 +146,28 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             return error
         return None
 
-    async def _answer_in(self, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes) -> ImageAnswer:
+    async def _answer_in(
+        self, http: HttpPoster, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes
+    ) -> ImageAnswer:
         """What a provider's JSON holds, links to or announces."""
-        assert self._http is not None
-        image, metadata = image_and_metadata(body)
-        if isinstance(image, str):
-            image = await fetch_image(self._http, image, parameters.url)
+        image, metadata = image_and_metadata(object_in(body))
         if not image:
             # Only here: beside an image, has_nsfw_concepts is mostly a no.
             self._check_refusal(body)
-            where = f"{self.model_name} ({helper.provider})"
-            image = await queued_image(helper, parameters, body, where, self._secrets())
+            image, metadata = await queued_image(http, self._queue(helper, parameters), body)
+        if isinstance(image, str):
+            image = await fetch_image(http, image, parameters.url)
         return ImageAnswer(image, metadata)
+
+    def _queue(self, helper: TaskProviderHelper, parameters: RequestParameters) -> Queue:
+        return Queue(
+            provider=helper.provider,
+            home=helper._prepare_base_url(self._token() or ""),
+            query=urlsplit(parameters.url).query,
+            headers=parameters.headers,
+            where=f"{self.model_name} ({helper.provider})",
+            secrets=self._secrets(),
+        )
 
     def _check_refusal(self, body: bytes) -> None:
         """Some providers refuse with status 200; no image begins like a text."""
@@ -197,10 +205,13 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
             )
         return endpoint.url
 
-    def _prepare_or_stop(self, request: ImageRequest) -> tuple[TaskProviderHelper | None, RequestParameters]:
+    async def _prepared(self, request: ImageRequest) -> tuple[TaskProviderHelper | None, RequestParameters]:
         """The call to make; what the Hub says of a model it says of it for all requests."""
-        try:
+        if not self.model_id:
             return self._prepare(request)
+        try:
+            # The first of a process may ask the Hub, and wait for it.
+            return await asyncio.to_thread(self._prepare, request)
         except ValueError as error:
             if self.explain(error):
                 raise

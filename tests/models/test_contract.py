@@ -33,8 +33,9 @@ from tasks_lib.models.base import ImageAnswer
 from tests.endpoint import Endpoint
 from tests.endpoint_images import image_for
 from tests.generating import requests_for, wait_until
-from tests.hub_server import HubServer
+from tests.hub_server import hub_in_place_of_the_real_one
 from tests.openai_endpoint import OpenAIEndpoint
+from tests.openai_endpoint_models import set_openai_key
 
 NETWORK = ["endpoint", "provider", "openai", "compatible"]
 KINDS = [*NETWORK, "procedural"]
@@ -81,13 +82,12 @@ class Contracted:
 @pytest.fixture
 def contracted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Contracted]:
     """The model of this kind, loaded, with its endpoint."""
-    for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("HF_TOKEN", "OPENAI_API_KEY"):
-        monkeypatch.setenv(name, TOKEN)
+    set_openai_key(monkeypatch, TOKEN)
     kind = request.param
-    with Endpoint() if kind == "endpoint" else OpenAIEndpoint() as server, HubServer() as hub:
-        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    with (
+        Endpoint() if kind == "endpoint" else OpenAIEndpoint() as server,
+        hub_in_place_of_the_real_one(monkeypatch, TOKEN),
+    ):
         # The protocol of nscale is that of OpenAI.
         monkeypatch.setattr(constants, "INFERENCE_PROXY_TEMPLATE", server.url.removesuffix("/v1"))
         model = model_of(kind, server.url)

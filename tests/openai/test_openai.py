@@ -6,7 +6,6 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,7 @@ from tasks_lib.models import ImageRequest
 from tasks_lib.store import ImageStore
 from tests.endpoint_images import image_for
 from tests.openai_endpoint import USAGE, OpenAIEndpoint
-from tests.openai_endpoint_models import COST_USD, PRICES, generate, model_for, request_for
-
-KEY = "sk-MARKEDxKEYx0123456789"
-
-
-@pytest.fixture
-def server() -> Iterator[OpenAIEndpoint]:
-    with OpenAIEndpoint() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")
+from tests.openai_endpoint_models import COST_USD, KEY, PRICES, generate, model_for, request_for
 
 
 def test_openai_gets_its_options_and_nothing_else(server: OpenAIEndpoint) -> None:

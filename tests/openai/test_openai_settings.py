@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -15,21 +14,6 @@ from tasks_lib.models.openai import OpenAIImageGeneration
 from tasks_lib.models.openai_dialects import OpenAIOptions
 from tests.openai_endpoint import USAGE, OpenAIEndpoint
 from tests.openai_endpoint_models import COST_USD, PRICES, generate, model_for, request_for
-
-KEY = "sk-MARKEDxKEYx0123456789"
-
-
-@pytest.fixture
-def server() -> Iterator[OpenAIEndpoint]:
-    with OpenAIEndpoint() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS", "OPENAI_ADMIN_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENAI_API_KEY", KEY + "\n")
 
 
 def test_seeds_and_shared_calls_exclude_each_other() -> None:

@@ -1,0 +1,1 @@
+"""Tests of the model that speaks the OpenAI images protocol."""
