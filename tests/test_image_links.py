@@ -1,13 +1,9 @@
 """Links to images are followed to where they may lead, and nowhere else."""
 
 import asyncio
-import contextlib
 import datetime
 import socket
-import ssl
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -19,56 +15,32 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tasks_lib.errors import BadImageError, GenerationError, StopError, TransientError
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.image_links import fetch_image
+from tests.loopback import Asked, LoopbackServer, Reply
 
 PUBLIC = "http://93.184.215.14/v1/"
 IMAGE = b"\x89PNG, or so"
 
 
-class LinkServer:
+class LinkServer(LoopbackServer):
     """Answers GET by the path: /image, /to/URL redirects, /503-once, anything else is 404."""
 
-    def __init__(self) -> None:
+    def __init__(self, certificate: Path | None = None) -> None:
+        super().__init__(self._reply, certificate)
         self.asked: list[tuple[str, str]] = []
-        asked = self.asked
+        """Host and path of every request."""
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:  # the name that http.server calls
-                asked.append((self.headers["Host"], self.path))
-                is_first = len(asked) == 1
-                status = 200 if self.path.startswith("/image") else 404
-                status = 302 if self.path.startswith("/to/") else status
-                status = (503 if is_first else 200) if self.path == "/503-once" else status
-                self.send_response(status)
-                if status == 302:
-                    self.send_header("Location", self.path.removeprefix("/to/"))
-                self.send_header("Content-Length", str(len(IMAGE)))
-                self.end_headers()
-                self.wfile.write(IMAGE)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
-
-    def encrypt(self, certificate: Path) -> None:
-        """Speak TLS from now on."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-
-    @contextlib.contextmanager
-    def running(self) -> Iterator["LinkServer"]:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        yield self
-        self._server.shutdown()
-        self._server.server_close()
+    def _reply(self, asked: Asked) -> Reply:
+        self.asked.append((asked.headers["host"], asked.path))
+        if asked.path.startswith("/to/"):
+            return Reply(status=302, headers={"Location": asked.path.removeprefix("/to/")})
+        if asked.path == "/503-once":
+            return Reply(IMAGE, 503 if len(self.asked) == 1 else 200)
+        return Reply(IMAGE, 200 if asked.path.startswith("/image") else 404)
 
 
 @pytest.fixture
 def server() -> Iterator[LinkServer]:
-    with LinkServer().running() as running:
+    with LinkServer() as running:
         yield running
 
 
@@ -174,9 +146,7 @@ def test_certificate_must_be_for_the_name(tmp_path: Path, monkeypatch: pytest.Mo
     """Though the address is connected to, the certificate is checked for the name of the link."""
     certificate = certificate_for("images.test", tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    server = LinkServer()
-    server.encrypt(certificate)
-    with server.running():
+    with LinkServer(certificate) as server:
         loop = Resolver("127.0.0.1")
         assert fetch(f"https://images.test:{server.port}/image", f"{server.url}/v1/", loop) == IMAGE
         with pytest.raises(TransientError, match="gave no answer: ConnectError"):

@@ -1,14 +1,10 @@
 """No secret is left anywhere by a whole build: not on the terminal, not in Prefect's database, not in any file."""
 
 import base64
-import io
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,8 +12,9 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from PIL import Image, PngImagePlugin
 
+from tests.echo import picture_with
+from tests.loopback import Asked, LoopbackServer, Reply
 from tests.prefect_server import PrefectServer, running_server, wait_until
 from tests.recipes import drawn_by
 
@@ -39,41 +36,11 @@ KINDS = ("flow_runs", "task_runs", "artifacts", "logs")
 PROMPTS = [prompt for prompt in TEMPLATES if prompt != "the last cat"]
 
 
-class Handler(BaseHTTPRequestHandler):
+def repeated(asked: Asked) -> Reply:
     """Repeats the Authorization header wherever it can."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:  # the name that http.server calls
-        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["inputs"]
-        status, template = TEMPLATES[prompt]
-        text = template.format(self.headers["Authorization"])
-        body = text.encode() if text and "picture" not in text else picture(text)
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-def picture(text: str) -> bytes:
-    """A PNG with a text in it."""
-    buffer, notes = io.BytesIO(), PngImagePlugin.PngInfo()
-    notes.add_text("Comment", text)
-    Image.new("RGB", (8, 8)).save(buffer, "PNG", pnginfo=notes)
-    return buffer.getvalue()
-
-
-@contextmanager
-def endpoint() -> Iterator[str]:
-    """Where the handler listens, as host and port."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    yield f"127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    status, template = TEMPLATES[json.loads(asked.body)["inputs"]]
+    text = template.format(asked.headers["authorization"])
+    return Reply(text.encode() if text and "picture" not in text else picture_with(text), status)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +100,8 @@ def test_a_build_leaves_no_secret_anywhere(server: PrefectServer, kind: str) -> 
     """Failures, refusals, a stop and ``--debug`` show the secret on no channel and keep it in no file or database."""
     folder = server.folder / f"build-with-{kind}"
     folder.mkdir()
-    with endpoint() as place:
+    with LoopbackServer(repeated) as endpoint:
+        place = endpoint.url.removeprefix("http://")
         login = f"{USER}:{quote(PASSWORD, safe='')}@" if kind == "password" else ""
         token = {"HF_TOKEN": TOKEN} if kind == "token" else {}
         blocks = {"HF_TOKEN": BLOCK} if kind == "block" else {}
