@@ -1,8 +1,9 @@
 """A real HTTP server on loopback that speaks the OpenAI images protocol as the installed SDK does.
 
-`POST /v1/images/generations` takes JSON, `POST /v1/images/edits` a form with files. What goes wrong is named in the
-prompt: the scenarios of `tests/endpoint_scenarios.py`, and the tags of `TAGS`. A model named gpt-image-* takes the
-fields that the SDK's types list for it and no others, one named grok-* no size, as the real ones do.
+`POST /v1/images/generations` takes JSON, `POST /v1/images/edits` a form with files, of a model named grok-* JSON. What
+goes wrong is named in the prompt: the scenarios of `tests/endpoint_scenarios.py`, and the tags of `TAGS`. A model named
+gpt-image-* takes the fields that the SDK's types list for it and no others, one named grok-* no size, as the real ones
+do.
 """
 
 import base64
@@ -120,8 +121,11 @@ class _OpenAIServer(EndpointServer):
         is_edit = request.path == "/v1/images/edits"
         if not is_edit and request.path != "/v1/images/generations":
             return _error(404, f"Invalid URL (POST {request.path})", "invalid_request_error")
-        post = _form(request) if is_edit else Post(request.path, request.headers, json.loads(request.body))
+        is_form = request.headers["content-type"].startswith("multipart/")
+        post = _form(request) if is_form else _json(request)
         self.posts.append(post)
+        if is_edit and is_form is post.fields["model"].startswith("grok"):
+            return _error(415, "Unsupported content type.", "invalid_request_error")
         if not request.headers.get("authorization", "").startswith(("Bearer ", "Basic ")):
             return _error(401, "You didn't provide an API key.", "invalid_request_error")
         prompt, model = post.fields["prompt"], post.fields["model"]
@@ -159,6 +163,19 @@ def _linked(path: str) -> Answer:
 
 def _error(status: int, message: str, code: str) -> Answer:
     return json_answer(status, {"error": {"message": message, "type": code, "param": None, "code": code}})
+
+
+def _json(request: Request) -> Post:
+    """A body of JSON, whose source images are data URIs as xAI takes them: one in `image`, or several in `images`."""
+    fields = json.loads(request.body)
+    sources = [("image", fields.pop("image"))] if "image" in fields else []
+    sources += [("images", source) for source in fields.pop("images", [])]
+    files = []
+    for name, source in sources:
+        assert source.keys() == {"type", "url"}
+        head, _, data = source["url"].partition(";base64,")
+        files.append((name, head.removeprefix("data:"), base64.b64decode(data)))
+    return Post(request.path, request.headers, fields, tuple(files))
 
 
 def _form(request: Request) -> Post:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_validator, model_vali
 from tasks_lib.errors import (
     BadImageError,
     ImageloomError,
+    InvalidRequestError,
     MissingExtraError,
     MissingSecretError,
     StopError,
@@ -118,7 +119,7 @@ class OpenAIImageGeneration(ImageGenerationModel):
     @property
     def edits(self) -> bool:  # type: ignore[override]  # the same
         """Whether the dialect takes source images."""
-        return self._dialect.edits
+        return self._dialect.edits is not None
 
     def load(self) -> None:
         """Check that the package and the key are there.
@@ -207,6 +208,10 @@ class OpenAIImageGeneration(ImageGenerationModel):
         if not request.images:
             return await self._clients.generate(fields, extra, count * BASE64_BYTES)
         images = [upload(image, f"image-{number}") for number, image in enumerate(request.images)]
+        if self._dialect.edits == "json":
+            if request.mask:
+                raise InvalidRequestError(f"the dialect '{self.dialect}' of {self.model_name} takes no mask.")
+            return await self._clients.edit_in_json(fields, extra, count * BASE64_BYTES, images)
         mask = await asyncio.to_thread(mask_for_openai, request.mask) if request.mask else None
         return await self._clients.edit(fields, extra, count * BASE64_BYTES, images, mask)
 

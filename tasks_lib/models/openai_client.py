@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx2
 import openai
+import pybase64
 from PIL import Image, ImageOps
 
 from tasks_lib.errors import InvalidRequestError
@@ -60,6 +61,16 @@ class OpenAIClients:
         if mask is not None:
             files["mask"] = mask
         return await self._ask("edit", {**fields, **files, "extra_body": extra}, max_bytes)
+
+    async def edit_in_json(
+        self, fields: Mapping[str, Any], extra: Mapping[str, Any], max_bytes: int, images: Sequence[Upload]
+    ) -> bytes:
+        """The same for servers that take JSON in place of a form (xAI: one ``image``, or ``images``)."""
+        linked = [{"type": "image_url", "url": _data_uri(image)} for image in images]
+        sources: dict[str, Any] = {"image": linked[0]} if len(linked) == 1 else {"images": linked}
+        # Without a file the SDK sends JSON, once the header says so.
+        in_json = {"image": openai.omit, "extra_headers": {"Content-Type": "application/json"}}
+        return await self._ask("edit", {**fields, **in_json, "extra_body": {**sources, **extra}}, max_bytes)
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight keep theirs."""
@@ -122,6 +133,11 @@ def upload(data: bytes, name: str) -> Upload:
     except (OSError, Image.DecompressionBombError) as error:
         raise InvalidRequestError(f"the source image '{name}' cannot be read: {error}.") from error
     return f"{name}.{kind.lower()}", data, Image.MIME.get(kind, "application/octet-stream")
+
+
+def _data_uri(image: Upload) -> str:
+    _, data, media_type = image
+    return f"data:{media_type};base64,{pybase64.b64encode_as_string(data)}"
 
 
 def mask_for_openai(mask: bytes) -> Upload:

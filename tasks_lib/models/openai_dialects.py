@@ -102,8 +102,9 @@ class Dialect:
 
     options: type[Settings]
     takes_seed: bool
-    edits: bool
-    """Whether it takes source images as the SDK sends them, in a form; xAI and Together want JSON."""
+    edits: Literal["form", "json"] | None
+    """How it takes source images: as the SDK sends them, as data URIs in JSON, or not at all. Together takes links to
+    them, in fields that differ from model to model."""
     response_format: str | None
     """What the server calls an answer that holds the image itself; ``None`` where that is the only one."""
 
@@ -128,10 +129,10 @@ def dialect_of(name: DialectName) -> Dialect:
     """What a dialect's name stands for."""
     match name:
         case "openai":
-            return Dialect(OpenAIOptions, takes_seed=False, edits=True, response_format=None)
+            return Dialect(OpenAIOptions, takes_seed=False, edits="form", response_format=None)
         case "compatible":
-            return Dialect(CompatibleOptions, takes_seed=True, edits=True, response_format="b64_json")
+            return Dialect(CompatibleOptions, takes_seed=True, edits="form", response_format="b64_json")
         case "together":
-            return Dialect(TogetherOptions, takes_seed=True, edits=False, response_format="base64")
+            return Dialect(TogetherOptions, takes_seed=True, edits=None, response_format="base64")
         case "xai":
-            return Dialect(XaiOptions, takes_seed=False, edits=False, response_format="b64_json")
+            return Dialect(XaiOptions, takes_seed=False, edits="json", response_format="b64_json")

@@ -101,6 +101,25 @@ def test_editing_sends_images_and_a_mask_that_is_transparent_where_ours_is_white
     assert [name for name, *_ in server.posts[-1].files] == ["image"]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_xai_gets_source_images_as_json(server: OpenAIEndpoint, count: int) -> None:
+    """What xAI takes in place of a form: data URIs under the name for one or several; a mask fails its row, unasked."""
+    model = model_for(server, "grok-imagine-image", dialect="xai", generation_kwargs={"aspect_ratio": "1:1"})
+    assert model.edits
+    sources = (image_for("first", image_format="png"), image_for("second", image_format="jpeg"))[:count]
+    (found,) = generate(model, request_for(model, "in the snow", images=sources))
+    (post,) = server.posts
+    name = "image" if count == 1 else "images"
+    assert (post.path, found.status) == ("/v1/images/edits", "ok")
+    kinds = ("image/png", "image/jpeg")
+    assert post.files == tuple((name, kind, data) for kind, data in zip(kinds, sources, strict=False))
+    sent = {"prompt": "in the snow", "aspect_ratio": "1:1", "response_format": "b64_json"}
+    assert post.fields == {"model": "grok-imagine-image", **sent}
+    (masked,) = generate(model, request_for(model, "in the snow", images=sources, mask=sources[0]))
+    assert "takes no mask" in str(masked.error)
+    assert len(server.posts) == 1
+
+
 def test_source_that_is_no_image_is_the_rows_own_fault(server: OpenAIEndpoint) -> None:
     """A source image that cannot be read fails its row without a call; a dialect that cannot edit stops the run."""
     model = model_for(server)
@@ -108,7 +127,7 @@ def test_source_that_is_no_image_is_the_rows_own_fault(server: OpenAIEndpoint) -
     assert (found.status, server.posts) == ("failed", [])
     assert "source image 'image-0' cannot be read" in (found.error or "")
     with pytest.raises(StopError, match="takes no source images"):
-        generate(model_for(server, dialect="xai"), ImageRequest("in the snow", images=(b"",)))
+        generate(model_for(server, dialect="together"), ImageRequest("in the snow", images=(b"",)))
 
 
 def test_equal_requests_share_calls(server: OpenAIEndpoint) -> None:
