@@ -107,7 +107,7 @@ class HubServer(LoopbackServer):
             "nscale": {"data": [{"b64_json": encoded}], **FACTS},
             "replicate": {"output": [self.link], **FACTS},
             "together": {"data": [{"index": 0, "b64_json": encoded}], **FACTS},
-            "wavespeed": {"data": {"urls": {"get": self.announced}, "status": "created"}},
+            "wavespeed": {"data": {"urls": {"get": self.announced}, "status": "created", "has_nsfw_contents": []}},
             "zai-org": {"id": "a task/1", "task_status": "PROCESSING"},
         }
 

@@ -7,7 +7,7 @@ from typing import Any
 from tasks_lib.errors import BadImageError
 from tasks_lib.models.encoded_images import decoded_image
 
-__all__ = ["image_and_metadata", "object_in"]
+__all__ = ["image_and_metadata", "object_in", "words_of"]
 
 IMAGE_FIELDS = ("images", "data", "output", "outputs", "image_result")
 """Where the providers of ``huggingface_hub`` put their images."""
@@ -38,6 +38,15 @@ def image_and_metadata(answer: Mapping[str, Any]) -> tuple[bytes | str | None, d
     field = next((name for name in IMAGE_FIELDS if answer.get(name)), None)
     image = _first_image(answer[field]) if field else None
     return image, {name: value for name, value in answer.items() if name != field and _is_small(value)}
+
+
+def words_of(value: Any, name: str = "") -> str:
+    """All texts of an answer, and the names of what is true: not ``has_nsfw_contents`` where that is false or empty."""
+    if isinstance(value, Mapping):
+        return " ".join(words_of(each, str(key)) for key, each in value.items())
+    if isinstance(value, list):
+        return " ".join(words_of(each, name) for each in value)
+    return value if isinstance(value, str) else name if value is True else ""
 
 
 def _first_image(value: Any) -> bytes | str | None:

@@ -12,7 +12,7 @@ import httpx2
 from tasks_lib.errors import BadImageError, GenerationError, RefusedError, ThrottledError, TransientError
 from tasks_lib.models.http_answers import body_of, is_refusal, redact
 from tasks_lib.models.http_post import HttpPoster
-from tasks_lib.models.hub_answers import image_and_metadata, object_in
+from tasks_lib.models.hub_answers import image_and_metadata, object_in, words_of
 
 __all__ = ["Queue", "queued_image"]
 
@@ -130,5 +130,5 @@ async def _asked(http: HttpPoster, queue: Queue, url: str) -> Mapping[str, Any]:
 def _no_image(queue: Queue, said: Mapping[str, Any]) -> GenerationError:
     """What an end without an image means; the provider's reason is in its answer."""
     text = redact(json.dumps(said, ensure_ascii=False), queue.secrets)
-    error = RefusedError if is_refusal(200, text) else BadImageError
+    error = RefusedError if is_refusal(200, words_of(said)) else BadImageError
     return error(f"{queue.where} made no image; it answered {text[:300]}")

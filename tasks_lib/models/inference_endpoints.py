@@ -18,7 +18,7 @@ from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageReques
 from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
 from tasks_lib.models.http_answers import body_of, is_refusal, redact, redact_url
 from tasks_lib.models.http_post import HttpPoster
-from tasks_lib.models.hub_answers import image_and_metadata, object_in
+from tasks_lib.models.hub_answers import image_and_metadata, object_in, words_of
 from tasks_lib.models.hub_errors import meaning_of
 from tasks_lib.models.hub_queue import Queue, queued_image
 from tasks_lib.models.hub_requests import TextToImageOptions, direct_request, provider_request, task_of
@@ -150,10 +150,11 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         self, http: HttpPoster, helper: TaskProviderHelper, parameters: RequestParameters, body: bytes
     ) -> ImageAnswer:
         """What a provider's JSON holds, links to or announces."""
-        image, metadata = image_and_metadata(object_in(body))
+        said = object_in(body)
+        image, metadata = image_and_metadata(said)
         if not image:
-            # Only here: beside an image, has_nsfw_concepts is mostly a no.
-            self._check_refusal(body)
+            if is_refusal(200, words_of(said)):
+                raise self._refused(body)
             image, metadata = await queued_image(http, self._queue(helper, parameters), body)
         if isinstance(image, str):
             image = await fetch_image(http, image, parameters.url)
@@ -171,8 +172,12 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
 
     def _check_refusal(self, body: bytes) -> None:
         """Some providers refuse with status 200; no image begins like a text."""
-        if body[:1] in b"{<[" and is_refusal(200, text := body[:4000].decode("utf-8", "replace")):
-            raise RefusedError(f"{self.model_name} answered 200: {redact(text, self._secrets())[:300]}")
+        if body[:1] in b"{<[" and is_refusal(200, body[:4000].decode("utf-8", "replace")):
+            raise self._refused(body)
+
+    def _refused(self, body: bytes) -> RefusedError:
+        text = body[:4000].decode("utf-8", "replace")
+        return RefusedError(f"{self.model_name} answered 200: {redact(text, self._secrets())[:300]}")
 
     def _secrets(self) -> list[str]:
         """What must not be in any text: the token, the password of base_url, and both as they are sent."""

@@ -23,7 +23,7 @@ from tests.loopback import LoopbackServer, Reply
 TOKEN = "hf_MARKEDxTOKEN"
 WITH_REASON: dict[str, Callable[[str], dict[str, Any]]] = {
     "fal-ai": lambda reason: {"status": "FAILED", "error": reason},
-    "wavespeed": lambda reason: {"data": {"status": "failed", "error": reason}},
+    "wavespeed": lambda reason: {"data": {"status": "failed", "error": reason, "has_nsfw_contents": [False]}},
     "zai-org": lambda reason: {"task_status": "FAIL", "error": {"message": reason}},
 }
 """How a provider says that a task has failed."""
