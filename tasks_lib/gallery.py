@@ -3,32 +3,24 @@
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from tasks_lib.errors import UsageError
-from tasks_lib.gallery_entries import (
-    Row,
-    Rows,
-    Shard,
-    evenly_spread,
-    find_shards,
-    read_entries,
-    read_images,
-    wanted_rows,
-)
+from tasks_lib.gallery_choices import find_facets, find_orders
+from tasks_lib.gallery_entries import Row, read_entries, read_images
+from tasks_lib.gallery_shards import Rows, Shard, evenly_spread, find_shards, wanted_rows
+from tasks_lib.gallery_twins import read_twins, with_twins
 from tasks_lib.thumbnails import DAMAGED, thumbnail
 
 __all__ = ["sample_thumbnails", "write_gallery"]
 
-PREVIEW_SIDES = (512, 384)
-"""Pixels; tried before the thumbnail's side, so that a small dataset is shown large."""
+PICTURE_SIDES = (None, 512, 384)
+"""Tried before the thumbnail's side, so that a small dataset is shown large: the images themselves, then pixels."""
 PROBED_ROWS = 32
-SCRIPTS = ("gallery.js", "gallery_keys.js", "gallery_detail.js")
-LABEL_VALUES = range(2, 31)
-"""A column with so many distinct values becomes a filter."""
+SCRIPTS = ("gallery.js", "gallery_order.js", "gallery_keys.js", "gallery_detail.js", "gallery_start.js")
 
 
 def write_gallery(
@@ -42,8 +34,9 @@ def write_gallery(
 ) -> Path:
     """Write ``gallery.html`` into a dataset folder; the same folder gives the same bytes.
 
-    Each image is there once, as large as ``max_bytes`` allows: 512 pixels, 384, or ``thumbnail_side``. If even
-    those are too many, the page shows rows sampled evenly and says so.
+    Each image is there once, as large as ``max_bytes`` allows: as it is, or in 512 pixels, 384, or
+    ``thumbnail_side``. If even those are too many, the page shows rows sampled evenly and says so; a near duplicate
+    brings the image that it looks like.
 
     Args:
         folder: a dataset folder.
@@ -62,8 +55,8 @@ def write_gallery(
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder} to make a gallery of. Give the folder of a dataset.")
     shards = find_shards(folder)
-    page = _Page(title or folder.resolve().name, tuple(notes), sum(shard.rows for shard in shards), max_bytes, max_rows)
-    html = _fitting_page(page, shards, thumbnail_side)
+    page = _Page(title or folder.resolve().name, tuple(notes), sum(shard.rows for shard in shards), max_bytes)
+    html = _fitting_page(page, folder, shards, max_rows, thumbnail_side)
     unfinished = folder / ".gallery.html.part"
     unfinished.write_bytes(html)
     return unfinished.replace(folder / "gallery.html")
@@ -96,10 +89,9 @@ class _Page:
     notes: tuple[str, ...]
     rows: int
     max_bytes: int
-    max_rows: int
 
-    def holding(self, entries: Sequence[Row]) -> bytes:
-        """The page with these entries, encoded."""
+    def holding(self, entries: Sequence[Row], twins: Mapping[str, Row]) -> bytes:
+        """The page with these entries, encoded, and with those of their twins that are not among them."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
         from markupsafe import Markup
 
@@ -116,63 +108,61 @@ class _Page:
             style_hash=_content_security_hash(style),
             script=Markup(script),  # noqa: S704  # the same
             script_hash=_content_security_hash(script),
-            data=Markup(_json({"facets": _facets(entries), "entries": entries})),  # noqa: S704  # escaped by _json
+            data=Markup(_json(_data(entries, twins))),  # noqa: S704  # escaped by _json
         )
         return html.encode()
 
 
-def _fitting_page(page: _Page, shards: Sequence[Shard], smallest: int) -> bytes:
+def _fitting_page(page: _Page, folder: Path, shards: Sequence[Shard], max_rows: int, smallest: int) -> bytes:
     """All rows with pictures as large as fits, or else as many rows as fit with the smallest pictures."""
     probe = list(wanted_rows(shards, evenly_spread(page.rows, PROBED_ROWS)))
-    wanted = min(page.rows, page.max_rows)
-    for side in (*(side for side in PREVIEW_SIDES if side > smallest), smallest):
+    wanted = min(page.rows, max_rows)
+    for side in (*(side for side in PICTURE_SIDES if side is None or side > smallest), smallest):
         affordable = min(wanted, _affordable_rows(page, probe, side))
         if affordable == wanted or side == smallest:
-            entries = list(read_entries(wanted_rows(shards, evenly_spread(page.rows, affordable)), side))
-            html = page.holding(entries)
+            rows = wanted_rows(shards, evenly_spread(page.rows, affordable))
+            entries = with_twins(list(read_entries(rows, side)), folder)
+            twins = read_twins(entries, shards, side)
+            html = page.holding(entries, twins)
             if len(html) <= page.max_bytes:
                 return html
-    return _thinned(page, entries)
+    return _thinned(page, entries, twins)
 
 
-def _affordable_rows(page: _Page, probe: Sequence[Rows], side: int) -> int:
+def _affordable_rows(page: _Page, probe: Sequence[Rows], side: int | None) -> int:
     """How many rows fit the page, estimated from some of them."""
-    room = max(0, page.max_bytes - len(page.holding([])))
+    room = max(0, page.max_bytes - len(page.holding([], {})))
     taken = len(_json([*read_entries(probe, side)]))
     return room * sum(len(some.numbers) for some in probe) // taken
 
 
-def _thinned(page: _Page, entries: Sequence[Row]) -> bytes:
+def _thinned(page: _Page, entries: Sequence[Row], twins: Mapping[str, Row]) -> bytes:
     """The page with an even sample of the entries that fits."""
-    least = len(page.holding([]))
+    least = len(page.holding([], {}))
     if least > page.max_bytes:
         raise UsageError(
             f"max_bytes is {page.max_bytes:,}, and a gallery without images takes {least:,} already. Raise max_bytes."
         )
     count = len(entries)
-    while len(html := page.holding([entries[index] for index in evenly_spread(len(entries), count)])) > page.max_bytes:
+    while len(html := page.holding(_sample(entries, count), twins)) > page.max_bytes:
         count = count * 49 // 50
     return html
 
 
-def _facets(entries: Sequence[Row]) -> list[Row]:
-    """What to filter by, each with its values in order: split, model and label columns.
-
-    A column in which every entry has a value of its own tells entries apart and groups none, so it is no filter.
-    """
-    candidates = [("split", False), ("model", False)]
-    candidates += [(name, True) for name in dict.fromkeys(name for entry in entries for name in entry["columns"])]
-    facets = []
-    for name, column in candidates:
-        values = _distinct([(entry["columns"] if column else entry).get(name) for entry in entries])
-        if len(values) in LABEL_VALUES and len(values) < len(entries):
-            facets.append({"name": name, "column": column, "values": values})
-    return facets
+def _sample(entries: Sequence[Row], count: int) -> list[Row]:
+    return [entries[index] for index in evenly_spread(len(entries), count)]
 
 
-def _distinct(values: Sequence[object]) -> list[object]:
-    distinct = {json.dumps(value): value for value in values if value is not None}
-    return sorted(distinct.values(), key=lambda value: (isinstance(value, str), value))
+def _data(entries: Sequence[Row], twins: Mapping[str, Row]) -> Row:
+    """What the page's script reads."""
+    shown = {entry["generation"].get("fingerprint") for entry in entries if entry["config"] == "default"}
+    absent = {entry["twin"]["fingerprint"] for entry in entries if entry["twin"]} - shown
+    return {
+        "facets": find_facets(entries),
+        "orders": find_orders(entries),
+        "entries": entries,
+        "twins": {fingerprint: twin for fingerprint, twin in twins.items() if fingerprint in absent},
+    }
 
 
 def _json(value: object) -> str:

@@ -4,112 +4,39 @@ import base64
 import json
 import math
 import os
-import re
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import UnidentifiedImageError
 
-from tasks_lib.thumbnails import DAMAGED, thumbnail_or_original
+from tasks_lib.gallery_shards import Rows, Shard
+from tasks_lib.thumbnails import DAMAGED, original, thumbnail_or_original
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-__all__ = ["Row", "Rows", "Shard", "evenly_spread", "find_shards", "read_entries", "read_images", "wanted_rows"]
+__all__ = ["Row", "read_entries", "read_images"]
 
 Row = dict[str, Any]
 
 ACCOUNT_COLUMNS = ("model_name", "status", "error", "generation")
 """Columns that tell how an image came about; all others are the source's."""
 
-CONFIG_FOLDERS = {"data": ("default", "ok"), "rejected": ("rejected", "rejected"), "failed": ("failed", "failed")}
-"""Folder of shards -> its config, and the status of rows that state none."""
-
-ROWS_AT_ONCE = 32
 SAFE_INTEGER = 2**53
 """Beyond it a browser's JSON reader rounds integers; seeds go there."""
 LONGEST_TEXT = 2_000
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One Parquet file of the dataset; its first row has the number ``first_row`` in its split."""
-
-    path: Path
-    config: str
-    split: str
-    status: str
-    first_row: int
-    rows: int
-
-
-@dataclass(frozen=True)
-class Rows:
-    """A few rows of a shard, with their numbers in it."""
-
-    shard: Shard
-    numbers: Sequence[int]
-    batch: "pa.RecordBatch"
-
-
-def find_shards(folder: Path) -> list[Shard]:
-    """The shards of a dataset folder: default, rejected, failed; in each the train split first."""
-    import pyarrow.parquet as pq
-
-    shards: list[Shard] = []
-    for name, (config, status) in CONFIG_FOLDERS.items():
-        counted: dict[str, int] = {}
-        for path in sorted((folder / name).glob("*.parquet"), key=lambda path: (_split(path) != "train", path.name)):
-            split, rows = _split(path), pq.read_metadata(path).num_rows
-            shards.append(Shard(path, config, split, status, counted.get(split, 0), rows))
-            counted[split] = counted.get(split, 0) + rows
-    return shards
-
-
-def _split(path: Path) -> str:
-    return re.sub(r"-\d+-of-\d+$", "", path.stem)
-
-
-def evenly_spread(total: int, count: int) -> list[int]:
-    """``count`` positions out of ``total``, each in the middle of its share; all of them if there are fewer."""
-    if count >= total:
-        return list(range(total))
-    return [(2 * number + 1) * total // (2 * count) for number in range(count)]
-
-
-def wanted_rows(shards: Sequence[Shard], positions: Sequence[int]) -> Iterator[Rows]:
-    """Rows at some positions, a few at a time; row groups without a wanted row stay unread.
+def read_entries(rows: Iterable[Rows], side: int | None) -> Iterator[Row]:
+    """The entries of rows, in order.
 
     Args:
-        shards: all shards of the folder.
-        positions: rows counted through all shards, ascending.
+        rows: of the shards.
+        side: longest side of the pictures, in pixels; ``None`` for the images themselves.
     """
-    import pyarrow.parquet as pq
-
-    start = 0
-    for shard in shards:
-        wanted = [position - start for position in _between(positions, start, start + shard.rows)]
-        start += shard.rows
-        with pq.ParquetFile(shard.path) as file:
-            for group, first in _row_groups(file):
-                end = first + file.metadata.row_group(group).num_rows
-                if not _between(wanted, first, end):
-                    continue
-                for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=[group]):
-                    numbers = _between(wanted, first, first + batch.num_rows)
-                    if numbers:
-                        yield Rows(shard, numbers, batch.take([number - first for number in numbers]))
-                    first += batch.num_rows
-
-
-def read_entries(rows: Iterable[Rows], side: int) -> Iterator[Row]:
-    """The entries of rows, in order, with pictures of at most ``side`` pixels a side."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for some in rows:
             shape = _RowShape.of(some.batch.schema)
@@ -128,25 +55,15 @@ def read_images(rows: Iterable[Rows]) -> Iterator[bytes]:
                 yield first["bytes"]
 
 
-def _row_groups(file: "pq.ParquetFile") -> Iterator[tuple[int, int]]:
-    """The number of each row group and of its first row."""
-    first = 0
-    for group in range(file.num_row_groups):
-        yield group, first
-        first += file.metadata.row_group(group).num_rows
-
-
-def _between(ascending: Sequence[int], first: int, end: int) -> Sequence[int]:
-    return ascending[bisect_left(ascending, first) : bisect_left(ascending, end)]
-
-
 @dataclass(frozen=True)
 class _RowShape:
-    """Which columns hold the prompt, the image and further images."""
+    """Which columns hold the prompt, the image and further images, and which came with the image."""
 
     prompt: str | None
     image: str | None
     further_images: tuple[str, ...]
+    outputs: frozenset[str]
+    """Columns after the image; where generations are grouped, they hold a list as the image does."""
 
     @classmethod
     def of(cls, schema: "pa.Schema") -> "_RowShape":
@@ -158,17 +75,19 @@ class _RowShape:
         # By the names of our tasks; else the last, since made images stand after those of the source.
         image = next((name for name in ("edited_image", "image") if name in images), images[-1] if images else None)
         prompt = "prompt" if "prompt" in texts else next(iter(texts), None)
-        return cls(prompt, image, tuple(name for name in images if name != image))
+        outputs = frozenset(schema.names[schema.names.index(image) + 1 :] if image else ())
+        return cls(prompt, image, tuple(name for name in images if name != image), outputs)
 
-    def entries(self, shard: Shard, number: int, row: Row, side: int) -> list[Row]:
+    def entries(self, shard: Shard, number: int, row: Row, side: int | None) -> list[Row]:
         """One entry for each image of a row: one, or several where generations are grouped."""
-        cells = _as_list(row.get(self.image) if self.image else None)
+        cell = row.get(self.image) if self.image else None
+        grouped, cells = isinstance(cell, list), _as_list(cell)
         shared = {
             "config": shard.config,
             "split": shard.split,
             "row": shard.first_row + number,
             "prompt": row[self.prompt] if self.prompt else None,
-            "columns": self._columns(row),
+            "name": self.image,
             "further": [
                 {"name": name, "picture": _picture(cell, side)}
                 for name in self.further_images
@@ -180,6 +99,7 @@ class _RowShape:
             {
                 **shared,
                 "image": [index + 1, len(cells)] if len(cells) > 1 else None,
+                "columns": self._columns(row, index if grouped else None),
                 "model": _nth(row.get("model_name"), index),
                 "status": _nth(row.get("status"), index) or shard.status,
                 "error": _nth(row.get("error"), index),
@@ -189,9 +109,14 @@ class _RowShape:
             for index, cell in enumerate(cells)
         ]
 
-    def _columns(self, row: Row) -> Row:
+    def _columns(self, row: Row, index: int | None) -> Row:
+        """The other columns; of a grouped row's outputs, what belongs to the image of this index."""
         told_elsewhere = {self.prompt, self.image, *self.further_images, *ACCOUNT_COLUMNS}
-        return {name: _plain(value) for name, value in row.items() if name not in told_elsewhere}
+        return {
+            name: _plain(value if index is None or name not in self.outputs else _nth(value, index))
+            for name, value in row.items()
+            if name not in told_elsewhere
+        }
 
 
 def _is_image(kind: "pa.DataType") -> bool:
@@ -233,14 +158,14 @@ def _plain(value: Any) -> Any:
     return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT] + "…"
 
 
-def _picture(cell: Row | None, side: int) -> Row | None:
-    """The thumbnail of an image cell as a data URI with its sides in pixels, or why there is none."""
+def _picture(cell: Row | None, side: int | None) -> Row | None:
+    """The picture of an image cell as a data URI with its sides in pixels, or why there is none."""
     if cell is None:
         return None
     if cell["bytes"] is None:
         return {"trouble": "the shard does not hold this image's bytes"}
     try:
-        small = thumbnail_or_original(cell["bytes"], side)
+        small = original(cell["bytes"]) if side is None else thumbnail_or_original(cell["bytes"], side)
     except UnidentifiedImageError:
         return {"trouble": "these bytes are not an image of any known format"}
     except DAMAGED as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-__all__ = ["DAMAGED", "Thumbnail", "thumbnail", "thumbnail_or_original"]
+__all__ = ["DAMAGED", "Thumbnail", "original", "thumbnail", "thumbnail_or_original"]
 
 WEBP_QUALITY = 75
 WEBP_EFFORT = 2
@@ -58,10 +58,23 @@ def thumbnail_or_original(data: bytes, side: int) -> Thumbnail:
     if len(data) > len(small.data):
         return small
     with Image.open(io.BytesIO(data)) as image:
-        media_type = BROWSER_FORMATS.get(str(image.format))
-        if media_type is None or max(image.size) > side:
+        if max(image.size) > side:
             return small
-    return Thumbnail(data, media_type, small.width, small.height, True)
+    return original(data)
+
+
+def original(data: bytes) -> Thumbnail:
+    """The image itself, found to be whole; a WebP of the same size where browsers do not know its format.
+
+    Raises:
+        OSError, ValueError, SyntaxError, struct.error: as for :func:`thumbnail`.
+    """
+    with Image.open(io.BytesIO(data)) as image:
+        media_type = BROWSER_FORMATS.get(str(image.format))
+        width, height = ImageOps.exif_transpose(image).size
+    if media_type is None:
+        return thumbnail(data, max(width, height))
+    return Thumbnail(data, media_type, width, height, True)
 
 
 def _reduced(image: Image.Image, side: int) -> Image.Image:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-__all__ = ["GENERATION", "IMAGE", "drawing", "row", "write_folder", "write_shard"]
+__all__ = ["GENERATION", "IMAGE", "drawing", "row", "write_folder", "write_ledger", "write_shard"]
 
 Row = dict[str, Any]
 
@@ -95,12 +95,28 @@ def write_shard(path: Path, rows: Sequence[Mapping[str, Any]], **types: pa.DataT
     return path
 
 
+def write_ledger(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write a ledger with one generation for each row of the source, as far as the gallery reads it."""
+    fingerprints = [(each["generation"] or {}).get("fingerprint") for each in rows]
+    ledger = {"row": range(len(rows)), "generation": [0] * len(rows), "fingerprint": fingerprints}
+    pq.write_table(pa.table({name: list(values) for name, values in ledger.items()}), path)
+    return path
+
+
 def write_folder(folder: Path) -> Path:
-    """20 train rows in two shards, 4 test rows, 1 rejected, 1 refused and 1 failed."""
-    write_shard(folder / "data/train-00000-of-00002.parquet", [row(number) for number in range(12)])
-    write_shard(folder / "data/train-00001-of-00002.parquet", [row(number) for number in range(12, 20)])
-    write_shard(folder / "data/test-00000-of-00001.parquet", [row(number) for number in range(20, 24)])
-    rejected = row(24, status="rejected", error="near duplicate of row 3, generation 0.")
+    """20 train rows in two shards and 4 test rows, all with a score, 1 rejected, 1 refused and 1 failed; a ledger.
+
+    The rejected one looks like the first test row, which was row 3 of the source: the source began with the tests.
+    """
+    scored = [row(number, score=number * 7 % 24 / 24) for number in range(24)]
+    parts = {
+        "train-00000-of-00002": scored[:12],
+        "train-00001-of-00002": scored[12:20],
+        "test-00000-of-00001": scored[20:],
+    }
+    for name, rows in parts.items():
+        write_shard(folder / f"data/{name}.parquet", rows, score=pa.float64())
+    rejected = row(24, status="rejected", error="near duplicate: it looks like row 3, generation 0.")
     write_shard(folder / "rejected/train-00000-of-00001.parquet", [rejected])
     nothing = {"image": None, "generation": None}
     failed = [
@@ -108,4 +124,5 @@ def write_folder(folder: Path) -> Path:
         row(26, status="failed", error="three timeouts of 30 s", **nothing),
     ]
     write_shard(folder / "failed/train-00000-of-00001.parquet", failed)
+    write_ledger(folder / "ledger.parquet", [row(number) for number in (23, 22, 21, 20, *range(20), 24)])
     return folder

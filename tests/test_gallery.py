@@ -1,5 +1,6 @@
 """The gallery: what stands in the page and how large it may be."""
 
+import base64
 import io
 import json
 import re
@@ -15,8 +16,10 @@ from PIL import Image
 
 from tasks_lib.errors import UsageError
 from tasks_lib.gallery import sample_thumbnails, write_gallery
-from tasks_lib.gallery_entries import evenly_spread
+from tasks_lib.gallery_shards import evenly_spread
 from tests.gallery_dataset import GENERATION, IMAGE, drawing, row, write_folder, write_shard
+
+GOLDEN = Path(__file__).with_name("golden") / "gallery.json"
 
 
 def data_of(page: Path) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def test_every_row_is_in_the_page_with_its_facts(folder: Path) -> None:
     expected = row(13)
     generation = {**expected["generation"], "seed": str(expected["generation"]["seed"])}
     assert entries[13]["prompt"] == expected["prompt"]
-    assert entries[13]["columns"] == {"size": expected["size"], "colour": expected["colour"]}
+    assert entries[13]["columns"] == {"size": expected["size"], "colour": expected["colour"], "score": 19 / 24}
     assert entries[13]["generation"] == generation
     assert [(entry["status"], entry["error"]) for entry in entries[-2:]] == [
         ("refused", "moderation said no"),
@@ -58,11 +61,25 @@ def test_every_row_is_in_the_page_with_its_facts(folder: Path) -> None:
     assert all((entry["picture"] is None) == (entry["config"] == "failed") for entry in entries)
 
 
+def test_the_data_is_the_golden_one(folder: Path) -> None:
+    """Filters, orders and entries stand in the page as the golden file has them.
+
+    After a wanted change: ``python -m tests.test_gallery`` writes the golden file anew.
+    """
+    assert _golden(write_gallery(folder)) == GOLDEN.read_text(encoding="utf-8")
+
+
 def test_the_same_folder_gives_the_same_page(folder: Path) -> None:
     """Written twice, also over a page that is there, the gallery has the same bytes, and nothing else is left."""
     first = write_gallery(folder).read_bytes()
     assert write_gallery(folder).read_bytes() == first
-    assert sorted(path.name for path in folder.iterdir()) == ["data", "failed", "gallery.html", "rejected"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "data",
+        "failed",
+        "gallery.html",
+        "ledger.parquet",
+        "rejected",
+    ]
 
 
 def test_filters_are_columns_that_group_rows(tmp_path: Path) -> None:
@@ -98,21 +115,28 @@ def test_values_that_json_or_a_browser_would_spoil_arrive_whole(tmp_path: Path) 
 
 
 def test_grouped_generations_and_further_images_are_shown(tmp_path: Path) -> None:
-    """A row with a list of images has an entry for each, with its own generation; other image columns come along."""
+    """A row with a list of images has an entry for each, with its generation and score; other images come along."""
     two = [row(0), row(1)]
     grouped = {
         **two[0],
         "image": [each["image"] for each in two],
         "generation": [each["generation"] for each in two],
         "sketch": {"bytes": drawing("red", "small", 9), "path": "sketch.png"},
+        "score": [0.25, 0.75],
     }
-    types = {"image": pa.list_(IMAGE), "generation": pa.list_(GENERATION), "sketch": IMAGE}
+    types = {
+        "image": pa.list_(IMAGE),
+        "generation": pa.list_(GENERATION),
+        "sketch": IMAGE,
+        "score": pa.list_(pa.float64()),
+    }
     write_shard(tmp_path / "data/train-00000-of-00001.parquet", [grouped], **types)
     entries = data_of(write_gallery(tmp_path))["entries"]
     assert [entry["image"] for entry in entries] == [[1, 2], [2, 2]]
     assert [entry["generation"]["seed"] for entry in entries] == [str(2**62), str(2**62 + 1)]
     assert [[each["name"] for each in entry["further"]] for entry in entries] == [["sketch"], ["sketch"]]
     assert "sketch" not in entries[0]["columns"]
+    assert [entry["columns"]["score"] for entry in entries] == [0.25, 0.75]
 
 
 def test_damaged_images_are_told_and_stop_nothing(tmp_path: Path) -> None:
@@ -127,21 +151,50 @@ def test_damaged_images_are_told_and_stop_nothing(tmp_path: Path) -> None:
 
 
 def test_pictures_are_as_large_as_the_size_allows(tmp_path: Path) -> None:
-    """Pictures have 512 px where they fit, else 384, else the thumbnail's side; what is left out is told."""
+    """Pictures are the images where those fit, else 512 px, 384 or the thumbnail's side; what is left out is told."""
     rows = [row(number, (640, 480), "JPEG") for number in range(24)]
     write_shard(tmp_path / "data/train-00000-of-00001.parquet", rows)
     sides = []
-    for max_bytes in (20_000_000, 130_000, 90_000, 60_000):
+    for max_bytes in (20_000_000, 180_000, 130_000, 90_000, 60_000):
         page = write_gallery(tmp_path, max_bytes=max_bytes)
         assert page.stat().st_size <= max_bytes
         entries = data_of(page)["entries"]
         sides.append(max(entry["picture"]["width"] for entry in entries))
-    assert sides == [512, 384, 224, 224]
+    assert sides == [640, 512, 384, 224, 224]
     shown = [entry["row"] for entry in entries]
     gaps = {later - earlier for earlier, later in pairwise(shown)}
     assert 5 < len(shown) < 24
     assert max(gaps) - min(gaps) <= 2
     assert f"Showing {len(shown)} of 24 rows, sampled evenly" in page.read_text(encoding="utf-8")
+
+
+def test_small_images_are_in_the_page_byte_for_byte(folder: Path) -> None:
+    """Where they fit, the page holds the images themselves, so that a click shows the full image and no copy."""
+    entries = data_of(write_gallery(folder))["entries"]
+    picture = entries[5]["picture"]
+    assert picture["original"]
+    assert base64.b64decode(picture["uri"].partition(",")[2]) == row(5)["image"]["bytes"]
+
+
+def test_a_format_that_browsers_do_not_know_is_copied_at_full_size(tmp_path: Path) -> None:
+    """A TIFF becomes a WebP with as many pixels, and is not called the original."""
+    write_shard(tmp_path / "data/train-00000-of-00001.parquet", [row(0, (300, 200), "TIFF")])
+    (entry,) = data_of(write_gallery(tmp_path))["entries"]
+    assert entry["picture"]["uri"].startswith("data:image/webp;base64,")
+    assert [entry["picture"][name] for name in ("width", "height", "original")] == [300, 200, False]
+
+
+@pytest.mark.parametrize(("limits", "most"), [({"max_bytes": 700_000}, 700_000), ({"max_rows": 50}, 20_000_000)])
+def test_a_page_of_very_many_images_stays_small(tmp_path: Path, limits: dict[str, int], most: int) -> None:
+    """3,000 images make a page within its limits, which says how many it shows."""
+    one = row(0)
+    rows = [{**one, "prompt": f"number {number}"} for number in range(3000)]
+    write_shard(tmp_path / "data/train-00000-of-00001.parquet", rows)
+    page = write_gallery(tmp_path, **limits)
+    shown = len(data_of(page)["entries"])
+    assert 20 < shown <= limits.get("max_rows", 3000)
+    assert page.stat().st_size <= most
+    assert f"Showing {shown:,} of 3,000 rows" in page.read_text(encoding="utf-8")
 
 
 def test_a_size_no_page_fits_is_refused(folder: Path) -> None:
@@ -170,3 +223,22 @@ def test_sample_thumbnails_are_small_webps_of_good_images(folder: Path) -> None:
     assert len(set(samples)) == 6
     assert len(sample_thumbnails(folder, count=100)) == 24
     assert sample_thumbnails(folder / "elsewhere") == []
+
+
+def _golden(page: Path) -> str:
+    """The page's data, a line for each entry; what an encoder of images decides is left out."""
+    data = data_of(page)
+    for entry in data["entries"]:
+        if entry["picture"]:
+            entry["picture"]["uri"] = entry["picture"]["uri"].partition(",")[0]
+            entry["generation"]["image_sha256"] = "IMAGE_SHA256"
+    lines = {name: ",\n".join(map(json.dumps, data.pop(name))) for name in ("facets", "orders", "entries")}
+    rest = json.dumps(data)[1:-1]
+    return "{" + ",\n".join(f'"{name}": [\n{text}\n]' for name, text in lines.items()) + f",\n{rest}" + "}\n"
+
+
+if __name__ == "__main__":
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as temporary:
+        GOLDEN.write_text(_golden(write_gallery(write_folder(Path(temporary)))), encoding="utf-8")

@@ -2,7 +2,7 @@
 // Every text of the dataset reaches the page through textContent or alt, never as HTML.
 
 const byId = (id) => document.getElementById(id);
-const { entries, facets: labels } = JSON.parse(byId("data").textContent);
+const { entries, facets: labels, orders, twins } = JSON.parse(byId("data").textContent);
 const [search, sheet, detail] = ["search", "sheet", "detail"].map(byId);
 const PICTURES_AHEAD = "800px";
 const TINY = 192;
@@ -37,7 +37,7 @@ function makeTile(entry, index) {
   else frame.append(make("b", "", picture ? "unreadable" : status), make("span", "", reason(entry)));
   const number = make("span", "number", entry.image ? `${entry.row}.${entry.image[0]}` : String(entry.row));
   const mark = picture?.uri && status !== "ok" ? make("b", "", `${status} `) : null;
-  const caption = make("span", "caption", number, mark, entry.prompt ?? "");
+  const caption = make("span", "caption", number, make("span", "value"), mark, entry.prompt ?? "");
   caption.setAttribute("aria-hidden", String(Boolean(picture?.uri)));
   const button = make("button", "", frame, caption);
   button.type = "button";
@@ -139,7 +139,7 @@ function choose(filter, value) {
 function applyFilters() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   filters.forEach((filter) => filter.counts.clear());
-  visible = entries.flatMap((entry, index) => {
+  const matching = entries.flatMap((entry, index) => {
     if (!words.every((word) => haystacks[index].includes(word))) return [];
     const against = filters.filter((filter) => filter.chosen !== undefined && filter.of(entry) !== filter.chosen);
     // A filter's counts say what choosing another of its values would show, so only the others decide.
@@ -148,13 +148,16 @@ function applyFilters() {
     }
     return against.length ? [] : [index];
   });
+  visible = inOrder(matching);
   showVisible(words.length > 0 || filters.some((filter) => filter.chosen !== undefined));
 }
 
 function showVisible(filtered) {
-  const shown = document.createDocumentFragment();
-  visible.forEach((index) => shown.append(tiles[index]));
-  sheet.replaceChildren(shown);
+  // Measured with 5,000 tiles: taken out of a sheet that is laid out they cost 650 ms, out of a hidden one 50.
+  sheet.hidden = true;
+  void getComputedStyle(sheet).display;
+  sheet.replaceChildren(...visible.map((index) => tiles[index]));
+  sheet.hidden = false;
   setCurrent(0);
   filters.forEach((filter) => filter.show());
   const all = entries.length.toLocaleString("en");
@@ -168,34 +171,3 @@ function clearFilters() {
   filters.forEach((filter) => (filter.chosen = undefined));
   applyFilters();
 }
-
-// ---- start
-
-function fittingSide() {
-  if (innerWidth < 640) return Math.floor((innerWidth - 48) / 3);
-  return entries.length <= 12 ? 264 : entries.length <= 60 ? 208 : 160;
-}
-
-function setSide(side) {
-  byId("size").value = side;
-  sheet.style.setProperty("--side", `${side}px`);
-}
-
-filters.forEach((filter, index) => {
-  if (index > 0) makeSelect(filter);
-  else if (filter.values.length > 1) makeChips(filter);
-});
-tiles.forEach((tile) => nearby.observe(tile));
-search.addEventListener("input", applyFilters);
-byId("tools").addEventListener("submit", (event) => event.preventDefault());
-byId("clear").addEventListener("click", clearFilters);
-byId("size").addEventListener("input", (event) => setSide(event.target.value));
-sheet.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (button) openDetail(visible.indexOf(Number(button.dataset.index)));
-});
-document.addEventListener("keydown", onKey);
-addEventListener("beforeprint", () => tiles.forEach(showPicture));
-sheet.style.setProperty("--ratio", frameRatio);
-setSide(fittingSide());
-applyFilters();

@@ -24,12 +24,35 @@ function showDetail(position) {
 
 function stageOf(entry) {
   const { picture, generation, further } = entry;
-  if (!picture?.uri) return [make("p", "reason", make("b", "", entry.status), reason(entry)), ...further.map(asFigure)];
-  const image = makeImage(picture, describe(entry));
+  const width = picture?.uri ? shownWidth(picture, generation) : undefined;
+  const image = picture?.uri ? makeLarge(picture, describe(entry), width) : makeReason(entry);
+  const note = picture?.uri ? [make("p", "note", sizeNote(picture, generation))] : [];
+  const twin = twinOf(entry);
+  if (!further.length && !twin) return [image, ...note];
+  const figures = further.map(({ name, picture }) => asFigure(captionOf(name, entry), picture, name, width));
+  figures.push(make("figure", "", image, make("figcaption", "", twin ? "this image" : captionOf(entry.name, entry))));
+  if (twin) figures.push(asFigure(`${entry.twin.name}: ${twin.prompt ?? ""}`, twin.picture, describe(twin), width));
+  return [make("div", "beside", ...figures), ...(picture?.original ? [] : note)];
+}
+
+function twinOf({ twin }) {
+  // What was rejected beside it has a fingerprint of its own, so this is the image that was kept.
+  return twin && (entries.find(({ generation }) => generation.fingerprint === twin.fingerprint) ?? twins[twin.fingerprint]);
+}
+
+function captionOf(name, entry) {
+  return (entry.name === "edited_image" && { image: "before", edited_image: "after" }[name]) || name;
+}
+
+function makeReason(entry) {
+  return make("p", "reason", make("b", "", entry.status), reason(entry));
+}
+
+function makeLarge(picture, alt, width) {
+  const image = makeImage(picture, alt);
   image.src = picture.uri;
-  image.style.width = `${shownWidth(picture, generation)}px`;
-  const note = make("p", "note", sizeNote(picture, generation));
-  return [image, note, ...further.map(asFigure)];
+  image.style.width = `${width}px`;
+  return image;
 }
 
 function shownWidth({ width, height }, generation) {
@@ -46,11 +69,10 @@ function sizeNote(picture, generation) {
   return `A preview, ${size}${full ? ` of ${full}` : ""}; the original is in the Parquet file`;
 }
 
-function asFigure({ name, picture }) {
-  if (!picture.uri) return make("p", "note", `${name}: ${picture.trouble}`);
-  const image = makeImage(picture, name);
-  image.src = picture.uri;
-  return make("figure", "", image, make("figcaption", "", name));
+function asFigure(caption, picture, alt, width) {
+  if (!picture?.uri) return make("p", "note", `${caption}: ${picture?.trouble ?? "there is no image"}`);
+  // Side by side, pictures are compared, so all are shown at the width of the one that was opened.
+  return make("figure", "", makeLarge(picture, alt, width ?? picture.width), make("figcaption", "", caption));
 }
 
 function factsOf(entry) {

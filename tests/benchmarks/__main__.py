@@ -9,6 +9,7 @@ from tests.benchmarks.adaptive_concurrency import adaptive_concurrency
 from tests.benchmarks.cached_rerun import cached_rerun
 from tests.benchmarks.conversion import conversion
 from tests.benchmarks.figure import Figure
+from tests.benchmarks.gallery import gallery
 from tests.benchmarks.generation import generation_1_s, generation_100_ms
 from tests.benchmarks.memory import memory
 from tests.benchmarks.mixed_faults import mixed_faults
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
         adaptive_concurrency,
         cached_rerun,
         conversion,
+        gallery,
         memory,
         mixed_faults,
         model_overhead,
