@@ -1,25 +1,26 @@
-"""The Distiset: config name to ``DatasetDict``, with image columns and the report of the build."""
+"""The Distiset: config name to ``DatasetDict``, and what one does with all configs at once."""
 
-import base64
-import html
+import copy
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
+from tasks_lib.built_folder import holds_still
+from tasks_lib.distiset_disk import SavedFacts
+from tasks_lib.distiset_folder import write_dataset_folder
+from tasks_lib.distiset_html import distiset_html
+from tasks_lib.distiset_places import load_distiset, save_distiset
+from tasks_lib.distiset_splits import cut_in_two, splits_of
 from tasks_lib.errors import ImageCellError
-from tasks_lib.images import REFERENCE_PREFIX, read_image_cell
+from tasks_lib.image_conversion import with_image_column
 from tasks_lib.report import BuildReport
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-    from datasets import Dataset, DatasetDict
+    from tasks_lib.publishing import PublishReport
 
 __all__ = ["Distiset"]
-
-STRIP_IMAGES = 8
-BYTES_AT_ONCE = 2 * 1024 * 1024
 
 
 class Distiset(dict[str, Any]):
@@ -29,9 +30,13 @@ class Distiset(dict[str, Any]):
 
     Attributes:
         report: what the build did, or ``None``.
+        citations: BibTeX entries, which go into the card.
     """
 
-    report: BuildReport | None = None
+    def __init__(self, *configs: Any, **named: Any) -> None:
+        super().__init__(*configs, **named)
+        self.report: BuildReport | None = None
+        self.citations: list[str] = []
 
     def transform_columns_to_image(self, columns: str | list[str]) -> Self:
         """Turn columns into ``Image`` columns, in place.
@@ -46,137 +51,166 @@ class Distiset(dict[str, Any]):
             ImageCellError: no config has such a column, or a cell is not an image.
         """
         names = [columns] if isinstance(columns, str) else list(columns)
-        seen: set[str] = set()
-
-        def converted(dataset: "Dataset") -> "Dataset":
-            found = [name for name in names if name in dataset.column_names]
-            seen.update(found)
-            for name in found:
-                dataset = _with_image_column(dataset, name)
-            return dataset
-
-        changed = {config: _map_splits(value, converted) for config, value in self.items()}
-        missing = [name for name in names if name not in seen]
+        present = list(dict.fromkeys(name for value in self.values() for name in _column_names(value)))
+        missing = [name for name in names if name not in present]
         if missing:
             raise ImageCellError(
-                f"no config has the column {', '.join(map(repr, missing))}; "
-                f"found {', '.join(map(repr, self._column_names()))}."
+                f"no config has the column {', '.join(map(repr, missing))}; found {', '.join(map(repr, present))}."
             )
-        self.update(changed)
+        self.update({config: _with_image_columns(value, names) for config, value in self.items()})
         return self
+
+    def train_test_split(self, train_size: float = 0.8, shuffle: bool = True, seed: int | None = None) -> Self:
+        """Cut every config into ``train`` and ``test``, in place.
+
+        Rows are pointed at, not copied. Where a config has two rows or more, neither split is empty; a single
+        row goes to ``train``. What a check turned down and what failed is cut as well, so that all configs have
+        the same splits.
+
+        Args:
+            train_size: share of each config's rows for ``train``, between 0 and 1, rounded down.
+            shuffle: draw rows at random; otherwise ``train`` takes the first ones.
+            seed: draws the same rows again.
+
+        Raises:
+            UsageError: the share is out of bounds, or a config has several splits already. Nothing is cut then.
+        """
+        self.update(cut_in_two(self, train_size, shuffle, seed))
+        return self
+
+    def save_to_disk(
+        self,
+        distiset_path: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+        save_card: bool = True,
+    ) -> None:
+        """Save everything as Arrow files with all images inside, written once and with flat memory.
+
+        A place where there is something is left alone. A local save that is killed leaves nothing at the place;
+        one on object storage leaves something that :meth:`load_from_disk` names as not whole.
+
+        Args:
+            distiset_path: a new or empty folder, or a fsspec URL such as ``s3://bucket/mine``.
+            storage_options: what the file system needs beside the URL; the environment without it.
+            save_card: whether a card goes with it, in ``distiset_configs``.
+
+        Raises:
+            OutputError: there is something at the place, or it cannot be written.
+            UsageError: there is nothing to save, or a config or split has a name that would not load again.
+            ImageCellError: an image is not where its row says.
+        """
+        splits = {config: list(value) if isinstance(value, dict) else None for config, value in self.items()}
+        facts = SavedFacts(splits, self.citations, self.report)
+        save_distiset(self, distiset_path, storage_options, facts, save_card)
+
+    @classmethod
+    def load_from_disk(
+        cls,
+        distiset_path: str | os.PathLike[str],
+        keep_in_memory: bool | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Load what :meth:`save_to_disk` saved, here or in distilabel, or the dataset folder of a build.
+
+        Saved Arrow files are used where they lie, without reading them; those on object storage come into a
+        temporary folder first. The Parquet of a dataset folder goes through ``load_dataset`` and its cache.
+
+        Args:
+            distiset_path: the folder, or its fsspec URL.
+            keep_in_memory: read everything into memory now.
+            storage_options: as for :meth:`save_to_disk`.
+
+        Raises:
+            OutputError: there is no Distiset, or only a part of one, or it cannot be read.
+        """
+        configs, facts = load_distiset(distiset_path, storage_options, keep_in_memory)
+        distiset = cls(configs)
+        distiset.report, distiset.citations = facts.report, list(facts.citations)
+        return distiset
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        private: bool | None = None,
+        token: str | None = None,
+        generate_card: bool = True,
+        **settings: Any,
+    ) -> "PublishReport":
+        """Publish everything as a dataset repository, in one commit.
+
+        What a build gave, and nobody changed since, is published as its folder: with its card, gallery, ledger
+        and marked images. Anything else is written as a dataset folder first, into a temporary folder
+        (``TMPDIR``) that takes as much space as the images.
+
+        Args:
+            repo_id: such as ``me/shapes``.
+            private: whether a new repository is private; ``None`` is the owner's default.
+            token: of the Hub; without it, the one logged in with.
+            generate_card: whether a text for people is written into ``README.md``; the folder of a build has its own.
+            **settings: further ones of :func:`tasks_lib.publishing.publish_folder`, such as ``dry_run``,
+                ``overwrite`` and ``revision``.
+
+        Raises:
+            UsageError: the repository's name cannot be, there is no token, or the Distiset cannot be written.
+            PublishError: the Hub did not take it.
+            ImageCellError: an image is not where its row says.
+        """
+        from tasks_lib.publishing import check_token, publish_folder
+
+        if self.report and holds_still(self.report, self):
+            return publish_folder(self.report.folder, repo_id, private=private, token=token, **settings)
+        if not settings.get("dry_run"):
+            check_token(repo_id, token=token, endpoint=settings.get("endpoint"))  # before every image is written
+        with TemporaryDirectory(prefix="imageloom-") as temporary:
+            folder = self.write_dataset_folder(Path(temporary, "dataset"), repo_id, generate_card)
+            return publish_folder(folder, repo_id, private=private, token=token, **settings)
+
+    def write_dataset_folder(
+        self, folder: str | os.PathLike[str], name: str | None = None, generate_card: bool = True
+    ) -> Path:
+        """Write Parquet shards and a card, so that ``load_dataset(folder)`` shows every config and split.
+
+        Args:
+            folder: new or empty.
+            name: what the card calls the dataset; the folder's name without it.
+            generate_card: whether there is a text for people below the YAML of ``README.md``.
+
+        Raises:
+            OutputError: there is something in the folder, or it cannot be written.
+            UsageError: there is nothing to write, or a config or split has a name that would not load again.
+            ImageCellError: an image is not where its row says.
+        """
+        return write_dataset_folder(
+            self, Path(folder), name=name, citations=self.citations, generate_card=generate_card
+        )
+
+    def copy(self) -> Self:
+        """Another Distiset with the same datasets, report and citations."""
+        return copy.copy(self)
+
+    def __copy__(self) -> Self:
+        other = type(self)(self)
+        other.report, other.citations = self.report, list(self.citations)
+        return other
 
     def __repr__(self) -> str:
         configs = "\n".join(f"    {config}: {value!r}".replace("\n", "\n    ") for config, value in self.items())
         return f"Distiset({{\n{configs}\n}})"
 
-    def _column_names(self) -> list[str]:
-        tables = [table for value in self.values() for table in _datasets(value)]
-        return list(dict.fromkeys(name for table in tables for name in table.column_names))
-
     def _repr_html_(self) -> str:
-        rows = [
-            f"<tr><td>{html.escape(config)}</td><td>{html.escape(split)}</td><td>{len(dataset):,}</td></tr>"
-            for config, value in self.items()
-            for split, dataset in _named(value)
-        ]
-        head = "<tr><th>config</th><th>split</th><th>rows</th></tr>"
-        return f"<table>{head}{''.join(rows)}</table>{_strip(self)}"
+        return distiset_html(self, self.report.image_column if self.report else None)
 
 
-def _map_splits(value: Any, change: Callable[["Dataset"], "Dataset"]) -> Any:
+def _column_names(config: Any) -> list[str]:
+    return [name for dataset in splits_of(config).values() for name in dataset.column_names]
+
+
+def _with_image_columns(config: Any, names: list[str]) -> Any:
     from datasets import DatasetDict
 
-    if isinstance(value, dict):
-        return DatasetDict({split: change(dataset) for split, dataset in value.items()})
-    return change(value)
-
-
-def _named(value: "DatasetDict | Dataset") -> list[tuple[str, "Dataset"]]:
-    return list(value.items()) if isinstance(value, dict) else [("train", value)]
-
-
-def _datasets(value: "DatasetDict | Dataset") -> list["Dataset"]:
-    return [dataset for _, dataset in _named(value)]
-
-
-def _with_image_column(dataset: "Dataset", name: str) -> "Dataset":
-    import pyarrow as pa
-    from datasets import Dataset, Features, Image, List
-    from datasets.fingerprint import update_fingerprint
-
-    feature = dataset.features[name]
-    listed = isinstance(feature, List)
-    image = List(Image()) if listed else Image()
-    if feature == image:
-        return dataset
-    dataset = dataset.flatten_indices() if dataset._indices is not None else dataset
-    features = Features({**dataset.features, name: image})
-    position = dataset.column_names.index(name)
-    chunks = [part for chunk in dataset.data.column(name).chunks for part in _image_arrays(chunk)]
-    column = pa.chunked_array(chunks, features.arrow_schema.field(name).type)
-    table = dataset.data.table.set_column(position, features.arrow_schema.field(name), column)
-    # Without one, Dataset would hash every byte.
-    fingerprint = update_fingerprint(dataset._fingerprint, "transform_columns_to_image", {"column": name})
-    metadata = features.arrow_schema.metadata
-    return Dataset(table.replace_schema_metadata(metadata), split=dataset.split, fingerprint=fingerprint)
-
-
-def _image_arrays(cells: "pa.Array") -> Iterator["pa.Array"]:
-    import pyarrow as pa
-
-    if pa.types.is_list(cells.type) or pa.types.is_large_list(cells.type):
-        images = pa.concat_arrays([*_image_arrays(cells.values), _image_array([])])
-        offsets = pa.array(cells.offsets.to_numpy())  # those of a slice would not do
-        yield pa.ListArray.from_arrays(offsets, images, mask=cells.is_null())
-        return
-    # In parts that use the same memory again: fresh memory takes longer than decoding into it.
-    at_once = max(1, len(cells) * BYTES_AT_ONCE // max(1, cells.nbytes))
-    for start in range(0, len(cells), at_once):
-        yield _image_array([cell.as_py() for cell in cells.slice(start, at_once)])
-
-
-def _image_array(values: Sequence[Any]) -> "pa.Array":
-    import pyarrow as pa
-
-    structs = [_cell(value) for value in values]
-    nothing = pa.array([value is None for value in values], pa.bool_())
-    data = pa.array([each[0] for each in structs], pa.binary())
-    paths = pa.array([each[1] for each in structs], pa.string())
-    return pa.StructArray.from_arrays([data, paths], ["bytes", "path"], mask=nothing)
-
-
-def _cell(value: Any) -> tuple[bytes | None, str | None]:
-    """Bytes or where they are; a path is opened by ``datasets`` when the image is looked at."""
-    if isinstance(value, str) and value.startswith(REFERENCE_PREFIX):
-        return None, value.removeprefix(REFERENCE_PREFIX)
-    if isinstance(value, dict) and value.get("bytes") is None:
-        return None, value.get("path")
-    if isinstance(value, str) and _is_place(value):
-        # `datasets` does not open file URLs.
-        local = value.startswith("file://")
-        return None, url2pathname(urlsplit(value).path) if local else value
-    return read_image_cell(value), None
-
-
-def _is_place(text: str) -> bool:
-    """Whether a text is a URL or a path, told cheaply from a megabyte of base64."""
-    short = len(text) < 4096 and not text.startswith("data:")
-    # Path.is_file() raises for a name that is too long, as base64 is.
-    return short and ("://" in text or os.path.isfile(text))  # noqa: PTH113
-
-
-def _strip(distiset: Distiset) -> str:
-    """The first images as HTML, their own bytes, undecoded."""
-    from datasets import Image
-
-    for dataset in (each for value in distiset.values() for each in _datasets(value)):
-        columns = [name for name, feature in dataset.features.items() if isinstance(feature, Image)]
-        if columns and len(dataset):
-            shown = dataset.select(range(min(STRIP_IMAGES, len(dataset)))).cast_column(columns[0], Image(decode=False))
-            return "".join(_picture(cell) for cell in shown[columns[0]] if cell)
-    return ""
-
-
-def _picture(cell: dict[str, Any]) -> str:
-    encoded = base64.b64encode(read_image_cell(cell) or b"").decode("ascii")
-    return f'<img src="data:image;base64,{encoded}" style="height: 96px; margin: 2px" loading="lazy">'
+    changed = {}
+    for split, dataset in splits_of(config).items():
+        for name in names:
+            dataset = with_image_column(dataset, name) if name in dataset.column_names else dataset
+        changed[split] = dataset
+    return DatasetDict(changed) if isinstance(config, dict) else changed["train"]

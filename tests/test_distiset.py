@@ -1,7 +1,10 @@
 """The Distiset: columns become images, without a pixel touched."""
 
 import base64
+import copy
 import io
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,8 @@ from PIL import Image as Pillow
 from tasks_lib import Distiset, ImageStore, image_from_str, image_to_str
 from tasks_lib.errors import ImageCellError
 from tasks_lib.images import read_image_cell
-
-
-def png(colour: str = "red") -> bytes:
-    buffer = io.BytesIO()
-    Pillow.new("RGB", (8, 6), colour).save(buffer, "PNG")
-    return buffer.getvalue()
+from tasks_lib.report import BuildReport
+from tests.distisets import png
 
 
 def jpeg() -> bytes:
@@ -122,15 +121,50 @@ def test_an_image_survives_its_text() -> None:
     assert image_from_str(image_to_str(image)).tobytes() == image.tobytes()
 
 
-def test_it_shows_itself() -> None:
-    """In a notebook it is a table of configs, splits and rows with a strip of its images, names escaped."""
-    rows = Dataset.from_dict({"image": [image_to_str(png())] * 20})
-    distiset = Distiset({"<b>": DatasetDict(train=rows)}).transform_columns_to_image("image")
-    page = distiset._repr_html_()
-    assert "&lt;b&gt;" in page
-    assert page.count("<img ") == 8
-    assert base64.b64encode(png()).decode() in page
-    assert "Distiset({" in repr(distiset)
+def test_other_columns_and_facts_survive() -> None:
+    """Metadata columns, the split's name and what is known about a dataset survive the transformation."""
+    metadata = [{"raw_output_image_0": {"images": ["abc"]}, "raw_input_image_0": [{"role": "user"}]}, None]
+    columns = {"image": [image_to_str(png()), None], "distilabel_metadata": metadata}
+    rows = Dataset.from_dict(columns, split="train")
+    rows.info.description = "told"
+    found = Distiset(default=rows).transform_columns_to_image("image")["default"]
+    assert found["distilabel_metadata"][:] == rows["distilabel_metadata"][:]
+    assert (found.info.description, str(found.split)) == ("told", "train")
+    assert isinstance(found.info.features["image"], Image)
+
+
+def test_a_split_without_any_image_is_transformed() -> None:
+    """A split whose cells are all ``None``, or that has no row, gets the same column as the others."""
+    rows = Dataset.from_dict({"image": [image_to_str(png())]})
+    nothing = Dataset.from_dict({"image": [None, None]}, features=rows.features)
+    splits = DatasetDict(train=rows, failed=nothing, empty=nothing.select([]))
+    default = Distiset(default=splits).transform_columns_to_image("image")["default"]
+    assert default["train"].features == default["failed"].features == default["empty"].features
+    assert default["failed"]["image"][:] == [None, None]
+
+
+@pytest.mark.parametrize("kind", ["copy.copy", "copy.deepcopy", "Distiset.copy", "pickle"])
+def test_copies_keep_everything(kind: str) -> None:
+    """Copies and pickles are Distisets with the same rows, report and citations."""
+    report = BuildReport("name", "folder", 1, 1, {"ok": 1}, 0, 1, None, None, 1.5, {"default": {"train": 1}})
+    distiset = Distiset(default=Dataset.from_dict({"n": [1]}))
+    distiset.report, distiset.citations = report, ["@misc{a}"]
+    ways: dict[str, Callable[[Distiset], Distiset]] = {
+        "copy.copy": copy.copy,
+        "copy.deepcopy": copy.deepcopy,
+        "Distiset.copy": Distiset.copy,
+        "pickle": lambda each: pickle.loads(pickle.dumps(each)),
+    }
+    other = ways[kind](distiset)
+    assert isinstance(other, Distiset) and other is not distiset
+    assert (other["default"]["n"][:], other.report, other.citations) == ([1], report, ["@misc{a}"])
+    other.citations.append("@misc{b}")
+    assert distiset.citations == ["@misc{a}"]
+
+
+def test_without_a_build_there_is_nothing_to_tell() -> None:
+    """A Distiset made by hand has no report and no citations."""
+    assert (Distiset().report, Distiset().citations) == (None, [])
 
 
 @pytest.mark.parametrize("side", [1, 20, 30, 40])

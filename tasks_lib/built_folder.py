@@ -1,0 +1,42 @@
+"""Whether the folder of a build still holds the datasets that the build gave."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tasks_lib.columns import image_columns
+from tasks_lib.distiset_splits import Config, splits_of
+from tasks_lib.image_conversion import converted_fingerprint
+from tasks_lib.report import BuildReport
+from tasks_lib.shard_reader import read_without_images
+from tasks_lib.shards import split_folder
+
+__all__ = ["holds_still"]
+
+
+def holds_still(report: BuildReport, configs: Mapping[str, Config]) -> bool:
+    """Whether a build's folder holds these very datasets: neither they nor its shards have changed since.
+
+    Nothing has to be kept for this: a dataset's fingerprint changes with everything that is done to it, and
+    the first one tells the shards' paths, sizes and times of change.
+    """
+    held = {(config, split) for config, splits in report.splits.items() for split in splits}
+    ours = {(config, split): each for config, value in configs.items() for split, each in splits_of(value).items()}
+    folder = Path(report.folder)
+    return held == set(ours) and all(
+        dataset._fingerprint == _fingerprint(sorted((folder / split_folder(config)).glob(f"{split}-*.parquet")))
+        for (config, split), dataset in ours.items()
+    )
+
+
+def _fingerprint(shards: Sequence[Path]) -> str | None:
+    """That of the dataset that a build gives for these shards."""
+    import pyarrow.parquet as pq
+    from datasets import Features
+
+    if not shards:
+        return None
+    # No column is read: that takes no time, and the fingerprint is that of the files.
+    fingerprint = str(read_without_images(shards, Features({}), str)._fingerprint)
+    for name in image_columns(Features.from_arrow_schema(pq.read_schema(shards[0]))):
+        fingerprint = converted_fingerprint(fingerprint, name)
+    return fingerprint

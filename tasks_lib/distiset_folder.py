@@ -1,0 +1,137 @@
+"""A Distiset as a dataset folder: Parquet shards and the card from which ``load_dataset`` reads every config."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tasks_lib.distiset_card import card_body, card_metadata, loading
+from tasks_lib.distiset_splits import Config, splits_of
+from tasks_lib.embedding import embedded_groups
+from tasks_lib.errors import OutputError, UsageError
+from tasks_lib.parquet_shards import BYTES_A_SHARD, number_shards, open_shard
+from tasks_lib.shards import split_folder
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetInfo
+
+__all__ = ["check_names", "write_dataset_folder"]
+
+CARD = "README.md"
+
+
+def write_dataset_folder(
+    configs: Mapping[str, Config],
+    folder: Path,
+    *,
+    name: str | None = None,
+    citations: Sequence[str] = (),
+    generate_card: bool = True,
+) -> Path:
+    """Write a Distiset so that ``load_dataset(folder)`` shows every config and split, with flat memory.
+
+    Images are read from where they are, a few at a time, and written as they are. The same datasets give
+    byte-identical shards. Splits without a row are left out: ``load_dataset`` would read nothing beside them.
+
+    Args:
+        configs: a Distiset.
+        folder: where it goes; new or empty.
+        name: what the card calls the dataset; the folder's name without one.
+        citations: BibTeX entries for the card.
+        generate_card: whether ``README.md`` holds a text for people below its YAML.
+
+    Raises:
+        OutputError: there is something in the folder, or it cannot be written.
+        UsageError: the Distiset is empty, or the name of a config or a split would not load again.
+        ImageCellError: an image is not where its row says.
+    """
+    check_names(configs)
+    configs = _with_rows(configs)
+    name = name or folder.name
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise OutputError(f"{folder} is not empty, so no dataset is written there. Choose another folder.")
+        infos = {config: _write_config(value, folder / split_folder(config)) for config, value in configs.items()}
+        paths = {
+            config: {split: f"{split_folder(config)}/{split}-*" for split in splits_of(value)}
+            for config, value in configs.items()
+        }
+        text = card_metadata(name, infos, paths)
+        if generate_card:
+            text += "\n" + card_body(name, configs, citations, loading(name, configs))
+        (folder / CARD).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"the dataset cannot be written to {folder}: {error}. Choose another folder.") from error
+    return folder
+
+
+def check_names(configs: Mapping[str, Config]) -> None:
+    """Whether there is something to write, under names that load again.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if not configs:
+        raise UsageError("the Distiset has no config, so there is nothing to write. Put a dataset into it first.")
+    for config, value in configs.items():
+        # Patterns in the card would take brackets for more than a name.
+        if not re.fullmatch(r"\w[\w .+-]*", config):
+            raise UsageError(f"the config {config!r} cannot be a folder's name. Use letters, digits, '_', '-' and '.'.")
+        if not splits_of(value):
+            raise UsageError(f"the config {config!r} has no split, so there is nothing to write. Take it out.")
+        for split in splits_of(value):
+            if not re.fullmatch(r"\w+(\.\w+)*", split):
+                raise UsageError(
+                    f"load_dataset takes no split {split!r} (config {config!r}). Use letters, digits, '_'."
+                )
+    folders = [split_folder(config) for config in configs]
+    if len(set(folders)) < len(folders):
+        raise UsageError("the configs 'default' and 'data' would share the folder data. Rename one of them.")
+
+
+def _with_rows(configs: Mapping[str, Config]) -> dict[str, Config]:
+    from datasets import DatasetDict
+
+    filled = {
+        config: DatasetDict({split: each for split, each in splits_of(value).items() if len(each)})
+        for config, value in configs.items()
+    }
+    found = {config: splits for config, splits in filled.items() if splits}
+    if not found:
+        raise UsageError(f"the Distiset has no row (in {', '.join(map(repr, configs))}), so there is nothing to write.")
+    return found
+
+
+def _write_config(config: Config, folder: Path) -> "DatasetInfo":
+    from datasets import DatasetInfo, SplitDict, SplitInfo
+
+    infos: dict[str, Any] = {}
+    files: list[Path] = []
+    for split, dataset in splits_of(config).items():
+        shards, size = _write_split(dataset, folder, split)
+        infos[split] = SplitInfo(split, size, len(dataset))
+        files += shards
+    return DatasetInfo(
+        features=next(iter(splits_of(config).values())).features,
+        splits=SplitDict(infos),
+        download_size=sum(path.stat().st_size for path in files),
+        dataset_size=sum(info.num_bytes for info in infos.values()),
+    )
+
+
+def _write_split(dataset: "Dataset", folder: Path, split: str) -> tuple[list[Path], int]:
+    paths = [folder / f"{split}-00000.parquet"]
+    writer = open_shard(paths[0], dataset.features)
+    in_shard = size = 0
+    try:
+        for table in embedded_groups(dataset):
+            if in_shard >= BYTES_A_SHARD:
+                writer.close()
+                paths.append(folder / f"{split}-{len(paths):05d}.parquet")
+                writer, in_shard = open_shard(paths[-1], dataset.features), 0
+            writer.write_table(table)
+            in_shard += table.nbytes
+            size += table.nbytes
+    finally:
+        writer.close()
+    return number_shards(paths, split), size
