@@ -1,21 +1,26 @@
-"""The command line: ``imageloom build | preview | estimate | gallery | store``.
+"""The command line: ``imageloom build | preview | estimate | export | gallery | publish | store``.
 
-Exit codes: 0 the dataset is complete within ``max_failure_rate``, 1 the build failed, 2 a bad recipe or usage.
+Exit codes: 0 the dataset is complete within ``max_failure_rate``, or published; 1 the build or the publication failed;
+2 a bad recipe or usage.
 """
 
 import asyncio
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 from rich.console import Console
 
+from flows.cli_dataset import dataset_app
+from flows.cli_options import Debug, Json, one_sentence_errors
+from flows.cli_store import store_app
 from flows.terminal import print_how_to_load, print_values
+
+if TYPE_CHECKING:
+    from tasks_lib.recipe import Recipe
 
 __all__ = ["app"]
 
@@ -25,17 +30,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-store_app = typer.Typer(help="Look after the images that were paid for.", no_args_is_help=True)
+app.add_typer(dataset_app)
 app.add_typer(store_app, name="store")
 
 RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: limits.max_images=10.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")]
-Location = Annotated[str, typer.Option("--store", help="Folder or URL of the store.")]
 OutputDir = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Override output.path.")]
-DEFAULT_LOCATION = "./.imageloom/store"
 
 
 @app.command()
@@ -49,12 +50,14 @@ def build(
     debug: Debug = False,
 ) -> None:
     """Build the dataset that RECIPE describes."""
-    with _one_sentence_errors(debug):
+    with one_sentence_errors(debug):
         overrides = _overrides(set_, output)
         if retry_refused:
             overrides["limits.retry_refused"] = True
-        _check_recipe(recipe, overrides)
+        push = _checked(recipe, overrides).output.push_to_hub if limit is None else None
         _run_build(lambda flows: flows.build_image_dataset(str(recipe), limit, overrides), json_, debug)
+        if push and not json_:
+            typer.echo(f"\n  published  {push.repo_id}")
 
 
 @app.command()
@@ -66,9 +69,9 @@ def preview(
     debug: Debug = False,
 ) -> None:
     """Build the first rows of RECIPE beside the real dataset; run this first."""
-    with _one_sentence_errors(debug):
+    with one_sentence_errors(debug):
         overrides = _overrides(set_, None)
-        _check_recipe(recipe, overrides)
+        _checked(recipe, overrides)
         _run_build(lambda flows: flows.preview_image_dataset(str(recipe), rows, overrides), json_, debug)
 
 
@@ -81,7 +84,7 @@ def estimate(
     debug: Debug = False,
 ) -> None:
     """Say what a build of RECIPE would ask and cost at most; makes no call."""
-    with _one_sentence_errors(debug):
+    with one_sentence_errors(debug):
         from tasks_lib.estimate import estimate as count
         from tasks_lib.recipe import load_recipe
 
@@ -89,73 +92,11 @@ def estimate(
         print_values(counted.to_dict(), counted.lines(), counted.name, json_)
 
 
-@app.command()
-def gallery(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset folder.", show_default=False)],
-    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    debug: Debug = False,
-) -> None:
-    """Write gallery.html, one page that shows every image of a dataset folder."""
-    with _one_sentence_errors(debug):
-        from tasks_lib.gallery import write_gallery
-
-        page = write_gallery(folder)
-        typer.echo(page)
-        if open_:
-            typer.launch(page.absolute().as_uri())
-
-
-@store_app.command()
-def stats(store: Location = DEFAULT_LOCATION, json_: Json = False, debug: Debug = False) -> None:
-    """Count the images, their size and what they cost."""
-    with _one_sentence_errors(debug):
-        from tasks_lib.report import dollars
-        from tasks_lib.store import ImageStore
-
-        counted = ImageStore(store).stats()
-        values = {"images": counted.images, "bytes": counted.size, "cost_usd": counted.cost_usd}
-        lines = [
-            ("images", f"{counted.images:,}"),
-            ("size", f"{counted.size / 1e6:,.1f} MB"),
-            ("cost", dollars(counted.cost_usd)),
-        ]
-        print_values(values, lines, store, json_)
-
-
-@store_app.command()
-def verify(store: Location = DEFAULT_LOCATION, json_: Json = False, debug: Debug = False) -> None:
-    """Check every image against its record; exit code 1 if something is wrong."""
-    with _one_sentence_errors(debug):
-        from tasks_lib.store import ImageStore
-
-        faults = ImageStore(store).verify()
-        print_values(faults, list(faults.items()) or [("faults", "none")], store, json_)
-        raise typer.Exit(1 if faults else 0)
-
-
-@store_app.command()
-def prune(
-    keep: Annotated[list[Path], typer.Option(help="A folder below which every dataset's images stay; repeat it.")],
-    store: Location = DEFAULT_LOCATION,
-    yes: Annotated[bool, typer.Option("--yes", help="Really remove; without it, only say what would go.")] = False,
-    json_: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Remove the images that no dataset below the kept folders uses."""
-    with _one_sentence_errors(debug):
-        from tasks_lib.folder import used_images
-        from tasks_lib.store import ImageStore
-
-        going = ImageStore(store).prune(used_images(keep), dry_run=not yes)
-        done = "removed" if yes else "would remove (--yes does it)"
-        print_values({"removed" if yes else "would_remove": going}, [(done, f"{len(going):,} files")], store, json_)
-
-
-def _check_recipe(path: Path, overrides: dict[str, Any]) -> None:
-    """Tell a mistake at once, before Prefect takes its seconds to start."""
+def _checked(path: Path, overrides: dict[str, Any]) -> "Recipe":
+    """The recipe; a mistake is told at once, before Prefect takes its seconds to start."""
     from tasks_lib.recipe import load_recipe
 
-    load_recipe(path, overrides)
+    return load_recipe(path, overrides)
 
 
 def _run_build(start: Any, json_: bool, debug: bool) -> None:
@@ -191,6 +132,8 @@ def _configure_prefect(debug: bool) -> None:
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_VERBOSITY": "error",
         # By default the recorder lags 20 s behind, and an embedded server loses what it has not yet recorded.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "50",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "50",
@@ -214,19 +157,3 @@ def _overrides(assignments: list[str], output: str | None) -> dict[str, Any]:
             )
         overrides[key.strip()] = yaml.safe_load(value)
     return {**overrides, "output.path": output} if output else overrides
-
-
-@contextmanager
-def _one_sentence_errors(debug: bool) -> Iterator[None]:
-    from tasks_lib.errors import ImageloomError, UsageError
-
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("imageloom: stopped. Every image that arrived is kept; run the same command to go on.", err=True)
-        raise typer.Exit(130) from None
-    except ImageloomError as error:
-        if debug:
-            raise
-        typer.echo(f"imageloom: {error}", err=True)
-        raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None

@@ -34,6 +34,7 @@ async def _preview(recipe: Recipe | str, rows: int, overrides: dict[str, Any] | 
     cap = rows * loaded.task.num_generations
     preview = {
         "output.path": f"{loaded.output.path.rstrip('/')}-preview",
+        "output.push_to_hub": None,
         "limits.max_images": min(cap, loaded.limits.max_images or cap),
     }
     return await build_image_dataset(load_recipe(loaded, preview), limit=rows)

@@ -17,6 +17,7 @@ ImageloomError
 ├── StopError                   the run cannot go on; everything paid for is kept
 │   └── TooManyFailuresError    more generations failed than the recipe allows
 ├── ImageCellError              a value in an image column is not an image
+├── PublishError                the Hub did not take a dataset; it stays on disk as it is
 └── StoreError                  the store cannot be read or written
 
 A message says what failed, what was found and what to do.
@@ -34,6 +35,7 @@ __all__ = [
     "MissingSecretError",
     "NotAskedError",
     "OutputError",
+    "PublishError",
     "RecipeError",
     "RefusedError",
     "SourceError",
@@ -148,6 +150,10 @@ class TooManyFailuresError(StopError):
 
 class ImageCellError(ImageloomError):
     """A value in an image column is not an image."""
+
+
+class PublishError(ImageloomError):
+    """The Hub did not take a dataset; it stays on disk as it is, and publishing again goes on where it stopped."""
 
 
 class StoreError(ImageloomError):

@@ -192,3 +192,15 @@ def test_refusals_are_asked_again_on_demand(in_folder: Path, endpoint: Endpoint,
     runs = [imageloom("build", "recipe.yaml", "--json", *flag) for flag in ([], [], ["--retry-refused"])]
     assert [json.loads(run.stdout)["counts"] for run in runs] == [{"ok": 1, "refused": 1}] * 2 + [{"ok": 2}]
     assert [json.loads(run.stdout)["asked"] for run in runs] == [2, 0, 1]
+
+
+def test_a_dataset_is_exported(recipe_file: Path, prefect_server: None) -> None:
+    """`imageloom export` writes what it says, and says how to load it."""
+    assert imageloom("build", "recipe.yaml", "--limit", "3").returncode == 0
+    done = imageloom("export", "dataset", "--to", "imagefolder", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["rows"] == {"train": 3}
+    assert load_dataset(report["folder"])["train"].num_rows == 3
+    refused = imageloom("export", "dataset", "--to", "tfrecord")
+    assert refused.returncode == 2 and "webdataset" in refused.stderr and "Traceback" not in refused.stderr

@@ -1,0 +1,34 @@
+"""What every command shares: options of the same meaning, and how a command ends on an error."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+__all__ = ["Debug", "Json", "one_sentence_errors"]
+
+Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")]
+
+
+@contextmanager
+def one_sentence_errors(debug: bool, kept: str = "Every image that arrived is kept") -> Iterator[None]:
+    """End the command in one sentence and with its exit code.
+
+    Args:
+        debug: let tracebacks through.
+        kept: what a command that is stopped leaves behind.
+    """
+    from tasks_lib.errors import ImageloomError, UsageError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"imageloom: stopped. {kept}; run the same command to go on.", err=True)
+        raise typer.Exit(130) from None
+    except ImageloomError as error:
+        if debug:
+            raise
+        typer.echo(f"imageloom: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, UsageError) else 1) from None

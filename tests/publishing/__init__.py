@@ -1,0 +1,1 @@
+"""Tests of publishing, against the Hub on loopback."""

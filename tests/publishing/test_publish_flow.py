@@ -1,0 +1,164 @@
+"""Publishing as people do it: by the command, by the flow, and as the last step of a build."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from huggingface_hub import constants
+from prefect.client.orchestration import get_client
+
+from flows.publish_image_dataset import publish_image_dataset
+from tasks_lib import Distiset
+from tasks_lib.errors import MissingSecretError, PublishError
+from tests.endpoint import Endpoint
+from tests.hub_repository import TOKEN, HubRepository
+from tests.hub_wire import Answer, Fault
+from tests.recipes import drawn_by, recipe_for
+
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
+NAME = "me/shapes"
+PUSH = {"path": "./dataset", "push_to_hub": {"repo_id": NAME}}
+FLAT = {"type": "tests.custom_tasks:FlatColour"}
+Build = Callable[..., Distiset]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubRepository]:
+    """The Hub, for this process and those it starts; large files go the way of LFS."""
+    with HubRepository() as running:
+        for name, value in {"HF_ENDPOINT": running.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(constants, "ENDPOINT", running.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        yield running
+
+
+def imageloom(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("imageloom")), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=dict(os.environ))
+
+
+def test_the_command_publishes_and_prints_the_link(hub: HubRepository, build_dataset: Build) -> None:
+    """``publish DIR REPO`` says what it would do, does it, and says so with the link; then nothing is left to do."""
+    build_dataset(drawn_by(FLAT, ["a cat", "a dog"]))
+    tried = imageloom("publish", "dataset", NAME, "--dry-run")
+    assert tried.returncode == 0, tried.stderr
+    assert tried.stdout.startswith("dry run: would publish ")
+    assert not hub.writes
+    done = imageloom("publish", "dataset", NAME, "--public")
+    assert done.returncode == 0, done.stderr
+    assert f"{hub.url}/datasets/{NAME}" in done.stdout
+    assert not hub.repositories[NAME].private
+    told = json.loads(imageloom("publish", "dataset", NAME, "--public", "--json").stdout)
+    assert (told["changed"], told["uploaded"], told["commit"]) == (False, 0, hub.repositories[NAME].branches["main"])
+    assert TOKEN not in tried.stdout + tried.stderr + done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["nowhere", NAME], 2, "nowhere is not a finished dataset"),
+        (["dataset", "shapes"], 2, "with its owner"),
+        (["dataset", "you/shapes"], 1, "the Hub answered 403"),
+    ],
+)
+def test_a_mistake_is_one_sentence(
+    hub: HubRepository, build_dataset: Build, arguments: list[str], code: int, sentence: str
+) -> None:
+    """Each mistake ends with its exit code and one sentence on standard error, without a traceback or the token."""
+    build_dataset(drawn_by(FLAT, ["a cat"]))
+    done = imageloom("publish", *arguments)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("imageloom: ")]
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in line
+    assert "Traceback" not in done.stderr
+    assert TOKEN not in done.stderr
+
+
+def test_a_missing_token_ends_the_command(
+    hub: HubRepository, build_dataset: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a token the command exits 2 and says where it is taken from."""
+    build_dataset(drawn_by(FLAT, ["a cat"]))
+    monkeypatch.delenv("HF_TOKEN")
+    done = imageloom("publish", "dataset", NAME)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Set the environment variable HF_TOKEN" in done.stderr
+
+
+def test_the_flow_publishes_with_artifacts(hub: HubRepository, build_dataset: Build) -> None:
+    """The flow is a dry run unless told otherwise; its state says what it did, and artifacts link to the repository."""
+    build_dataset(drawn_by(FLAT, ["a cat", "a dog"]))
+    state: Any = asyncio.run(publish_image_dataset("dataset", NAME, return_state=True))
+    assert state.message.startswith("dry run: would publish")
+    assert not hub.writes
+    state = asyncio.run(publish_image_dataset("dataset", NAME, dry_run=False, return_state=True))
+    assert state.is_completed()
+    assert state.message.startswith("published ")
+    assert state.message.endswith(f"to {hub.url}/datasets/{NAME}, 0 already there")
+    artifacts = asyncio.run(_artifacts())
+    assert any(f"{hub.url}/datasets/{NAME}" in str(each.data) for each in artifacts if each.type == "markdown")
+    assert TOKEN not in str(artifacts)
+
+
+async def _artifacts() -> list[Any]:
+    async with get_client() as client:
+        return list(await client.read_artifacts())
+
+
+def test_the_state_of_a_failed_publication_is_one_sentence(hub: HubRepository, build_dataset: Build) -> None:
+    """What the Hub said, and how to go on, is the state's message, without a traceback."""
+    build_dataset(drawn_by(FLAT, ["a cat"]))
+    state: Any = asyncio.run(publish_image_dataset("dataset", "you/x", dry_run=False, return_state=True))
+    assert state.is_failed()
+    assert state.message.startswith("you/x: the Hub answered 403")
+    assert "\n" not in state.message
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_build_publishes_when_it_is_finished(hub: HubRepository, in_folder: Path, endpoint: Endpoint) -> None:
+    """With ``push_to_hub`` the finished dataset is on the Hub, private; with a limit, and of a preview, it is not."""
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe_for(endpoint, ["a cat", "a dog", "a cow"], output=PUSH)))
+    for few in (["build", "recipe.yaml", "--limit", "1"], ["preview", "recipe.yaml", "-n", "1"]):
+        done = imageloom(*few)
+        assert done.returncode == 0, done.stderr
+        assert not hub.requests
+    done = imageloom("build", "recipe.yaml")
+    assert done.returncode == 0, done.stderr
+    assert f"published  {NAME}" in done.stdout
+    repository = hub.repositories[NAME]
+    assert repository.private
+    shard = "data/train-00000-of-00001.parquet"
+    assert repository.files[shard].content == Path("dataset", shard).read_bytes()
+
+
+def test_a_bad_token_stops_before_an_image_is_paid(
+    hub: HubRepository, build_dataset: Build, endpoint: Endpoint
+) -> None:
+    """A token that may not write is found out before the first image is asked for."""
+    hub.role = "read"
+    with pytest.raises(PublishError, match="may only read"):
+        build_dataset(recipe_for(endpoint, ["a cat"], output=PUSH))
+    os.environ.pop("HF_TOKEN")
+    with pytest.raises(MissingSecretError, match="HF_TOKEN"):
+        build_dataset(recipe_for(endpoint, ["a cat"], output=PUSH))
+    assert not endpoint.calls
+
+
+def test_a_failed_publication_leaves_the_dataset(hub: HubRepository, build_dataset: Build, endpoint: Endpoint) -> None:
+    """When the Hub does not take it, the dataset stands on disk and the error says how to go on; going on works."""
+    hub.faults = [Fault(r"POST .*/commit/.*", Answer(403, {"error": "storage quota exceeded"}))]
+    with pytest.raises(PublishError, match=rf"quota exceeded.*imageloom publish .*dataset {NAME}"):
+        build_dataset(recipe_for(endpoint, ["a cat"], output=PUSH))
+    assert Path("dataset/README.md").exists()
+    done = imageloom("publish", "dataset", NAME)
+    assert done.returncode == 0, done.stderr
+    assert len(endpoint.calls) == 1
