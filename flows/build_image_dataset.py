@@ -9,16 +9,23 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 from prefect import flow
+from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.publish_image_dataset import publish_dataset
 from flows.secret_blocks import secrets_in_environment
 from tasks_lib.build import Build
 from tasks_lib.distiset import Distiset
-from tasks_lib.errors import TooManyFailuresError
-from tasks_lib.prefect_tasks import BATCHES_IN_PLAY, ProgressArtifact, final_state, results_in_order, show_report
+from tasks_lib.errors import ImageloomError, TooManyFailuresError
+from tasks_lib.plain_secrets import refuse_secrets
+from tasks_lib.prefect_tasks import MOST_BATCHES_IN_PLAY, final_state, results_in_order
+from tasks_lib.publishing import check_token
 from tasks_lib.recipe import Recipe, load_recipe
+from tasks_lib.run_assets import write_dataset
+from tasks_lib.run_events import emit_built, emit_refused
+from tasks_lib.run_page import ProgressArtifact, show_report
 
 __all__ = ["build_image_dataset", "run_name"]
 
@@ -34,7 +41,7 @@ def run_name() -> str:
 @flow(
     name="build-image-dataset",
     flow_run_name=run_name,
-    task_runner=cast(Any, ThreadPoolTaskRunner(max_workers=BATCHES_IN_PLAY)),
+    task_runner=cast(Any, ThreadPoolTaskRunner(max_workers=MOST_BATCHES_IN_PLAY)),
     persist_result=False,
 )
 async def build_image_dataset(
@@ -58,19 +65,34 @@ async def build_image_dataset(
 
 
 async def _build(recipe: Recipe | str, limit: int | None, overrides: dict[str, Any] | None) -> Distiset:
+    context = FlowRunContext.get()
+    # As the server keeps them.
+    refuse_secrets(context.flow_run.parameters if context and context.flow_run else {})
     loaded = load_recipe(recipe, overrides)
     # Else the garbage collector walks the half a million objects of imported modules time and again meanwhile:
     # measured, that made a rerun a tenth slower, and 1,000 calls of 100 ms half a second.
     gc.freeze()
     try:
         async with secrets_in_environment(loaded.secrets):
-            return await _run(await asyncio.to_thread(Build, loaded, limit))
+            return await _built_and_published(loaded, limit)
     finally:
         gc.unfreeze()
 
 
+async def _built_and_published(recipe: Recipe, limit: int | None) -> Distiset:
+    # A part of the rows never takes the place of a published whole.
+    push = recipe.output.push_to_hub if limit is None else None
+    if push:
+        # Before the first image is paid for.
+        await asyncio.to_thread(check_token, push.repo_id)
+    distiset = await _run(await asyncio.to_thread(Build, recipe, limit))
+    if push and distiset.report:
+        await publish_dataset(distiset.report.folder, push.repo_id, push.private)
+    return distiset
+
+
 async def _run(build: Build) -> Distiset:
-    progress = ProgressArtifact()
+    progress = ProgressArtifact(build.recipe.name)
     try:
         done = 0
         # Closed on every way out, so that no batch is at work any more when the build is closed.
@@ -79,14 +101,17 @@ async def _run(build: Build) -> Distiset:
                 await asyncio.to_thread(build.add, results)
                 done += sum(len(result.ledger) for result in results)
                 await progress.show(done / build.total)
-        distiset = await asyncio.to_thread(build.finish)
-    except TooManyFailuresError as error:
-        await show_report(error.distiset.report)
+        distiset = await write_dataset(build)
+    except ImageloomError as error:
+        if isinstance(error, TooManyFailuresError):
+            await show_report(error.distiset.report)
+        emit_refused(build.recipe.name, build.recipe.output.path, error)
         raise
     finally:
         await asyncio.to_thread(build.close)
     assert distiset.report is not None
     await show_report(distiset.report)
+    emit_built(distiset.report)
     return distiset
 
 

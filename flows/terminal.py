@@ -25,8 +25,11 @@ def print_values(values: Any, lines: list[tuple[str, str]], title: str, json_: b
 
 def print_how_to_load(report: Any) -> None:
     """Print where the gallery is, and three lines of Python."""
-    split = next(iter(report.splits["default"]))
     typer.echo(f"\n  gallery    {report.folder}/gallery.html\n")
+    if report.first_split is None:
+        return
+    config, split = report.first_split
+    other = "" if config == "default" else f', "{config}"'
     typer.echo("from datasets import load_dataset")
-    typer.echo(f'dataset = load_dataset("{report.folder}")')
+    typer.echo(f'dataset = load_dataset("{report.folder}"{other})')
     typer.echo(f'dataset["{split}"][0]["{report.image_column}"].show()')

@@ -173,10 +173,11 @@ def _generations(row: Row, references: list[str], store: ImageStore) -> list[Row
 def _looked_up(references: list[str], store: ImageStore) -> Row:
     if not references:
         error = "the task gave no image for this row and no reason."
-        return {"column": None, "attempts": 0, "seconds": 0.0, "status": "failed", "error": error}
+        return {"column": None, "created": None, "attempts": 0, "seconds": 0.0, "status": "failed", "error": error}
     name = references[0].rpartition("/")[2].partition(".")[0]
-    column = generation_column(store.get(name))
-    return {"column": column, "attempts": 0, "seconds": 0.0, "status": "ok", "error": None}
+    record = store.get(name)
+    column, created = generation_column(record), record.created if record else None
+    return {"column": column, "created": created, "attempts": 0, "seconds": 0.0, "status": "ok", "error": None}
 
 
 def _ledger_entry(generation: Row, row: int, number: int) -> Row:
@@ -191,6 +192,7 @@ def _ledger_entry(generation: Row, row: int, number: int) -> Row:
         # None is an image of unknown price; what is no image, or was made by the task itself, costs nothing.
         "cost_usd": column["cost_usd"] if column else 0.0,
         "from_store": generation["attempts"] == 0 and bool(column),
+        "created": generation["created"],
         "fingerprint": generation.get("fingerprint") or column.get("fingerprint"),
     }
 

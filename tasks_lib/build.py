@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,10 +16,11 @@ from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder
 from tasks_lib.gallery import sample_thumbnails, write_gallery
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.ledger import Ledger
-from tasks_lib.marking import mark_as_generated
+from tasks_lib.marking.choice import open_mark
 from tasks_lib.progress import Progress, tell
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport
+from tasks_lib.runners import ThreadRunner
 from tasks_lib.session import GenerationSession
 from tasks_lib.shard_reader import read_without_images
 from tasks_lib.shards import ShardWriter, SplitSize, split_folder
@@ -52,6 +52,7 @@ class Build:
         self.recipe = recipe
         self._started = time.monotonic()
         self._table = read_source(recipe, limit)
+        self._mark = open_mark(recipe.marking, recipe.task.image_generation_model.trained)
         self.store = ImageStore(recipe.store)
         self.task = connected_task(recipe, self.store)
         self._staged = StagedFolder(recipe.output.path)
@@ -97,7 +98,7 @@ class Build:
         """
         self.tell("writing")
         assert self._writer is not None and self._features is not None
-        sizes = self._close_shards()
+        sizes = self._writer.close()
         self._ledger.close()
         report = self._report(sizes)
         folder = self._staged.path
@@ -128,27 +129,20 @@ class Build:
         twin = self._duplicates.add(result.signature, name)
         if twin is None:
             return result
-        told = {"status": "rejected", "error": f"near duplicate of {twin}."}
+        told = {"status": "rejected", "error": f"near duplicate: it looks like {twin}."}
         ledger = [{**entry, **told} for entry in result.ledger]
         return RowResult(result.split, {**result.columns, **told}, ledger, None)
 
     def _open_writer(self, rows: list[Row]) -> None:
         outputs = [self.task.output_mappings.get(name, name) for name in self.task.output_names]
         self._features = dataset_features(self._table.schema, rows, outputs)
-        trained = self.task.image_generation_model.trained
-        mark = partial(mark_as_generated, trained=trained) if self.recipe.marking == "iptc" else None
-        self._writer = ShardWriter(self._staged.path, self._features, self.store, mark, self._table.column_names)
+        self._writer = ShardWriter(self._staged.path, self._features, self.store, self._mark, self._table.column_names)
         splits = self.recipe.output.splits
         for split in splits if isinstance(splits, dict) else []:
             self._writer.open_split("default", split)
 
-    def _close_shards(self) -> dict[str, dict[str, SplitSize]]:
-        assert self._writer is not None
-        if isinstance(self.recipe.output.splits, str) and not self._ledger.counts["ok"]:
-            self._writer.open_split("default", "train")
-        return self._writer.close()
-
     def _report(self, sizes: Mapping[str, Mapping[str, SplitSize]]) -> BuildReport:
+        days = self._ledger.days
         return BuildReport(
             name=self.recipe.name,
             folder=str(self._staged.place),
@@ -164,6 +158,8 @@ class Build:
             # Made images stand after those of the source.
             image_column=next(reversed(image_columns(self._features)), "image") if self._features else "image",
             reasons=dict(self._ledger.reasons.most_common(10)),
+            rejections=dict(sorted(self._ledger.rejections.items())),
+            made=(min(days), max(days)) if days else None,
         )
 
     def _assemble(self, sizes: Mapping[str, Mapping[str, SplitSize]], report: BuildReport) -> Distiset:
@@ -183,7 +179,7 @@ class Build:
             )
         distiset.report = report
         names = list(image_columns(self._features))
-        return distiset.transform_columns_to_image(names) if names else distiset
+        return distiset.transform_columns_to_image(names) if names and distiset else distiset
 
     def tell(self, stage: str = "generating") -> None:
         """Log how far the build is, the images of batches under way included."""
@@ -195,9 +191,10 @@ class Build:
 
 
 def connected_task(recipe: Recipe, store: ImageStore) -> ImageTask:
-    """The recipe's task, loaded, and generating into the store within the recipe's limits."""
+    """The recipe's task, generating into the store within the recipe's limits; loaded, unless workers do the work."""
     task = recipe.task
-    task.load()
+    if isinstance(recipe.runner, ThreadRunner):
+        task.load()
     generator = ImageGenerator(task.image_generation_model, store, recipe.limits)
     return task.connected_to(GenerationSession(generator, recipe.seed, detailed=True))
 

@@ -1,7 +1,9 @@
 """The dataset card: ``README.md`` with the YAML that ``load_dataset`` and the Hub's viewer read."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +57,9 @@ def _card_data(
 
     data = DatasetCardData(
         pretty_name=recipe.name,
-        tags=["synthetic", recipe.task.category, "imageloom"],
+        license=recipe.card.license,
+        language=recipe.card.language or None,
+        tags=list(dict.fromkeys(["synthetic", recipe.task.category, "imageloom", *recipe.card.tags])),
         task_categories=[recipe.task.category],
         size_categories=[next((name for most, name in SIZES if report.images < most), "n>1M")],
         configs=[_config(config, splits) for config, splits in sizes.items()],
@@ -93,25 +97,57 @@ def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Se
     environment.filters["code"] = _code
     model = recipe.task.image_generation_model
     price = model.price_per_image_usd
+    citations = "\n\n".join(recipe.card.citations)
     return environment.get_template("card.md.jinja").render(
         recipe=recipe,
         report=report,
         samples=samples,
         made=report.image_column,
-        made_text=json.dumps(report.image_column, ensure_ascii=False),
         has_sources=len(image_columns(features)) > 1,
         model_name=model.model_name,
         trained=model.trained,
         source_type="trainedAlgorithmicMedia" if model.trained else "algorithmicMedia",
-        # A string of Python on one line, whatever the folder is called.
-        folder=json.dumps(Path(report.folder).name, ensure_ascii=False),
-        first_split=next(iter(report.splits["default"])),
+        loaded=_loaded(report),
         others=_others(report),
         columns={name: _type_name(feature) for name, feature in features.items()},
         options=canonical_json({**model.identity()["settings"], **model.get_generation_kwargs()}),
         price="not stated" if price is None else f"{dollars(price)} an image",
         total_cost=dollars(report.total_usd),
+        checks=_checks(recipe, report),
+        made_on=" to ".join(sorted(set(report.made))) if report.made else "none",
+        version=version("imageloom"),
+        citations=citations,
+        # Longer than any within.
+        fence="`" * max(3, 1 + max(map(len, re.findall("`+", citations)), default=0)),
     )
+
+
+def _loaded(report: BuildReport) -> str:
+    """Lines of Python that look at the first row."""
+    if report.first_split is None:
+        return "# No image was asked for."
+    config, split = report.first_split
+    # Strings of Python on one line, whatever the folder and the column are called.
+    place = ", ".join(_string(name) for name in [Path(report.folder).name, *([] if config == "default" else [config])])
+    return "\n".join(
+        [
+            "from datasets import load_dataset",
+            "",
+            f"dataset = load_dataset({place})",
+            f"dataset[{_string(split)}][0][{_string(report.image_column)}]",
+        ]
+    )
+
+
+def _string(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _checks(recipe: Recipe, report: BuildReport) -> dict[str, int]:
+    """Every check that was on, with the images that it turned down."""
+    names = {"blank": "blank", "min_side": "too small", "near_duplicates": "near duplicate"}
+    on = [name for setting, name in names.items() if getattr(recipe.checks, setting)]
+    return {**dict.fromkeys(on, 0), **report.rejections}
 
 
 def _others(report: BuildReport) -> str:

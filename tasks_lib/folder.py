@@ -1,6 +1,7 @@
 """The dataset folder: built beside its place and put there in one step, or not at all."""
 
 import ctypes
+import glob
 import os
 import secrets
 import shutil
@@ -13,23 +14,24 @@ from filelock import FileLock, Timeout
 
 from tasks_lib.errors import OutputError
 
-__all__ = ["LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "used_images"]
+__all__ = ["LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "is_being_built", "used_images"]
 
 RECIPE_FILE = "recipe.yaml"
 LEDGER_FILE = "ledger.parquet"
-LOCK = ".lock"
 
 
 class StagedFolder:
     """A folder under construction, invisible until :meth:`put_in_place`.
 
-    What a killed build left behind is removed by the next one: its lock is free.
+    One at a time for a place: of two builds at once the second would pay for the same images. What a killed one left
+    behind is removed by the next; its lock is free.
 
     Args:
         place: where the finished folder goes.
 
     Raises:
-        OutputError: the place holds something that is not a dataset, or cannot be written.
+        OutputError: the place holds something that is not a dataset, or cannot be written, or another build is at
+            work there.
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
@@ -37,14 +39,18 @@ class StagedFolder:
         try:
             _check_replaceable(self.place)
             self.place.parent.mkdir(parents=True, exist_ok=True)
-            self._remove_leftovers()
-            self.path = self.place.with_name(f"{self._prefix}{secrets.token_hex(4)}")
-            # Before there is anything that another build could take for a leftover.
             # A lock waits for ever in a place that cannot be written; a file says why.
-            _lock_of(self.path).touch()
-            self._lock = FileLock(_lock_of(self.path))
+            _lock_of(self.place).touch()
+            self._lock = FileLock(_lock_of(self.place), timeout=0)
             self._lock.acquire()
+            self._remove_leftovers()
+            self.path = self.place.with_name(f"{_prefix(self.place)}{secrets.token_hex(4)}")
             self.path.mkdir()
+        except Timeout as error:
+            raise OutputError(
+                f"another build is at work on {self.place}. Wait for its end or stop it, then build again: what it "
+                "paid for is in the store."
+            ) from error
         except (OSError, ValueError) as error:  # a ValueError is a null byte in the path
             raise OutputError(
                 f"the dataset folder {str(self.place)!r} cannot be written: {error}. Choose another output.path."
@@ -64,31 +70,45 @@ class StagedFolder:
 
     def abandon(self) -> None:
         """Remove what was built so far."""
-        if self.path.exists():
+        if self._lock.is_locked:
             shutil.rmtree(self.path, ignore_errors=True)
             self._unlock()
 
-    @property
-    def _prefix(self) -> str:
-        return f".{self.place.name}.building-"
-
     def _unlock(self) -> None:
-        _lock_of(self.path).unlink(missing_ok=True)
+        # Whoever waits for it looks for the file again.
+        _lock_of(self.place).unlink(missing_ok=True)
         self._lock.release()
 
     def _remove_leftovers(self) -> None:
-        for lock in self.place.parent.glob(f"{self._prefix}*{LOCK}"):
-            try:
-                with FileLock(lock, timeout=0):
-                    shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
-                    lock.unlink(missing_ok=True)
-            except Timeout:
-                continue  # another build is at work there
+        for left in self.place.parent.glob(f"{glob.escape(_prefix(self.place))}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
 
-def _lock_of(folder: Path) -> Path:
+def is_being_built(folder: Path) -> bool:
+    """Whether a build is at work on a dataset folder; also true of the folder in which it is built."""
+    place = folder.absolute()
+    if _is_staged(place):
+        return True
+    if not _lock_of(place).exists():
+        return False
+    try:
+        with FileLock(_lock_of(place), timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _lock_of(place: Path) -> Path:
     """Beside the folder, so that it is held while the folder gets its name."""
-    return folder.with_name(f"{folder.name}{LOCK}")
+    return place.with_name(f".{place.name}.building.lock")
+
+
+def _prefix(place: Path) -> str:
+    return f".{place.name}.building-"
+
+
+def _is_staged(folder: Path) -> bool:
+    return folder.name.startswith(".") and ".building-" in folder.name
 
 
 def _check_replaceable(place: Path) -> None:
@@ -138,7 +158,7 @@ def used_images(folders: Iterable[Path]) -> set[str]:
         if not datasets:
             raise OutputError(f"there is no dataset built by imageloom in or below {folder} (no {LEDGER_FILE}).")
         for dataset in datasets:
-            if _lock_of(dataset).exists():
+            if _is_staged(dataset):
                 raise OutputError(f"a build is at work in {dataset}, or was killed there; build again first.")
             used.update(_images_of(dataset))
     return used

@@ -3,12 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tasks_lib.tasks import Row
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Ledger"]
 
@@ -17,7 +13,8 @@ class Ledger:
     """Writes what became of each generation, in order, and counts as it goes.
 
     Columns: ``row``, ``generation``, ``status``, ``error``, ``attempts`` (calls in this run), ``seconds``
-    (spent on them), ``cost_usd`` (what the image cost, in this run or before), ``from_store``, ``fingerprint``.
+    (spent on them), ``cost_usd`` (what the image cost, in this run or before), ``from_store``, ``created``
+    (when the image came, ISO 8601 in UTC), ``fingerprint``.
 
     Args:
         path: the Parquet file.
@@ -38,6 +35,10 @@ class Ledger:
         """What all images cost, whenever they were paid."""
         self.reasons: Counter[str] = Counter()
         """How often each reason for not having an image was met."""
+        self.rejections: Counter[str] = Counter()
+        """Images that each check turned down."""
+        self.days: set[str] = set()
+        """On which images came, in UTC."""
         self._schema = pa.schema(
             [
                 ("row", pa.int64()),
@@ -48,6 +49,7 @@ class Ledger:
                 ("seconds", pa.float64()),
                 ("cost_usd", pa.float64()),
                 ("from_store", pa.bool_()),
+                ("created", pa.string()),
                 ("fingerprint", pa.string()),
             ]
         )
@@ -69,6 +71,11 @@ class Ledger:
             self._add_cost(entry)
             if entry["error"]:
                 self.reasons[entry["error"]] += 1
+            if entry["status"] == "rejected":
+                # A check's reasons begin with its name: "blank: every pixel is ..."
+                self.rejections[entry["error"].partition(":")[0]] += 1
+            if entry["created"]:
+                self.days.add(entry["created"][:10])
         self._writer.write_table(pa.Table.from_pylist(list(entries), schema=self._schema))
 
     def _add_cost(self, entry: Row) -> None:

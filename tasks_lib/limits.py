@@ -18,7 +18,7 @@ class Limits(Settings):
     """What one run may use."""
 
     max_concurrency: int = Field(default=16, ge=1, le=1024)
-    """Most calls in flight at once in one process; fewer while the endpoint throttles."""
+    """Most calls in flight at once, over all workers; fewer while the endpoint throttles."""
     max_images: int | None = Field(default=None, ge=0)
     """Most images asked and paid in one run; what the store holds does not count."""
     max_cost_usd: float | None = Field(default=None, ge=0)
@@ -69,19 +69,24 @@ class Budget:
     """Images and dollars of one run: reserved before a call, settled or refunded after it.
 
     Whoever finds everything reserved waits until it is known what was spent, so that a refund is used and the
-    cap is never passed. Lives on the event loop.
+    cap is never passed. Lives on the event loop; see :mod:`tasks_lib.allowances` for calls of other processes.
 
     Args:
         max_images: cap on images, or ``None``.
         max_cost_usd: cap on dollars, or ``None``.
         price_usd: the most one image costs, or ``None`` where unknown.
+        cap: what to name when a cap is reached; by default the setting.
 
     Raises:
         RecipeError: a cost cap with an unknown price.
     """
 
     def __init__(
-        self, max_images: int | None = None, max_cost_usd: float | None = None, price_usd: float | None = None
+        self,
+        max_images: int | None = None,
+        max_cost_usd: float | None = None,
+        price_usd: float | None = None,
+        cap: str | None = None,
     ) -> None:
         if max_cost_usd is not None and price_usd is None:
             raise RecipeError(
@@ -94,9 +99,10 @@ class Budget:
         """Spent so far; decimal, because ten times 0.1 has to be 1."""
         self.reached = False
         """Whether somebody was turned down."""
-        self._max_images = max_images
-        self._max_cost = None if max_cost_usd is None else Decimal(str(max_cost_usd))
-        self._price = Decimal(str(price_usd or 0))
+        self.max_images = max_images
+        self.max_cost_usd = None if max_cost_usd is None else Decimal(str(max_cost_usd))
+        self.price_usd = Decimal(str(price_usd or 0))
+        self._cap_named = cap
         self._reserved = 0
         self._line = WaitingLine(self._take, self.refund)
 
@@ -117,7 +123,7 @@ class Budget:
             cost_usd: what the image cost, or ``None`` for the price.
         """
         self.images += 1
-        self.cost_usd += self._price if cost_usd is None else Decimal(str(cost_usd))
+        self.cost_usd += self.price_usd if cost_usd is None else Decimal(str(cost_usd))
         self.refund()
 
     def refund(self) -> None:
@@ -135,11 +141,13 @@ class Budget:
         return self._reserved
 
     def _has_room_for(self, more: int) -> bool:
-        if self._max_images is not None and self.images + more > self._max_images:
+        if self.max_images is not None and self.images + more > self.max_images:
             return False
-        return self._max_cost is None or self.cost_usd + more * self._price <= self._max_cost
+        return self.max_cost_usd is None or self.cost_usd + more * self.price_usd <= self.max_cost_usd
 
     def _cap(self) -> str:
-        if self._max_images is not None and self.images >= self._max_images:
-            return f"limits.max_images ({self._max_images})"
-        return f"limits.max_cost_usd ({self._max_cost})"
+        if self._cap_named:
+            return self._cap_named
+        if self.max_images is not None and self.images >= self.max_images:
+            return f"limits.max_images ({self.max_images})"
+        return f"limits.max_cost_usd ({self.max_cost_usd})"

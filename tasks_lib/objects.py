@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tasks_lib.errors import MissingExtraError, StoreError
 from tasks_lib.store_layout import TEMPORARY
 
-__all__ = ["LocalObjects", "Objects", "RemoteObjects", "open_objects"]
+__all__ = ["EXTRAS", "LocalObjects", "Objects", "RemoteObjects", "open_objects"]
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """The extra that installs what a kind of location needs."""

@@ -1,26 +1,20 @@
-"""The Prefect tasks and what they show; with flows/ the only importer of Prefect.
+"""The Prefect tasks; with flows/ and the rooms of a run's page, events and assets the only importer of Prefect.
 
 A batch is one task run, not an image: a task run costs the server about 25 ms, whatever it does.
 """
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, cast
-from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import (
-    acreate_markdown_artifact,
-    acreate_progress_artifact,
-    acreate_table_artifact,
-    aupdate_progress_artifact,
-)
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import SyncClientContext
 from prefect.futures import PrefectFuture, wait
+from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from prefect.tasks import Task
 from prefect.utilities.annotations import opaque
@@ -28,24 +22,29 @@ from prefect.utilities.annotations import opaque
 from tasks_lib.batches import Batch, BatchResult, RowResult, process_batch
 from tasks_lib.build import Build
 from tasks_lib.checks import Checks
+from tasks_lib.clusters import open_workers
 from tasks_lib.distiset import Distiset
 from tasks_lib.errors import ImageloomError, StopError
 from tasks_lib.flights import look_at
-from tasks_lib.report import BuildReport, dollars
+from tasks_lib.generator import ImageGenerator
+from tasks_lib.recipe import Recipe
+from tasks_lib.runners import ThreadRunner
 from tasks_lib.tasks import ImageTask
+from tasks_lib.workers import LostWorkerError, Workers
 
-__all__ = ["BATCHES_IN_PLAY", "ProgressArtifact", "final_state", "results_in_order", "run_image_task", "show_report"]
+__all__ = ["BATCHES_IN_PLAY", "MOST_BATCHES_IN_PLAY", "final_state", "results_in_order", "run_image_task"]
 
 BATCHES_IN_PLAY = 8
 """Batches submitted and not yet consumed: with 128 rows each, 16 times 64 calls in flight."""
-SECONDS_BETWEEN_UPDATES = 2.0
+MOST_BATCHES_IN_PLAY = 512
+"""The same with as many workers as a recipe may have: two for each, so that none waits for the slowest."""
 SECONDS_BETWEEN_TELLINGS = 0.5
 
 
 def _is_a_fault_of_the_machine(task: Task[Any, Any], run: TaskRun, state: State[Any]) -> bool:
     """Endpoint faults were retried by the generator, and a failing store ends the run; a lost share is tried again."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, OSError)
+    return isinstance(error, (LostWorkerError, OSError))
 
 
 @task(
@@ -58,7 +57,9 @@ def _is_a_fault_of_the_machine(task: Task[Any, Any], run: TaskRun, state: State[
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def run_image_task(image_task: ImageTask, batch: Batch, checks: Checks, label: str) -> BatchResult:
+def run_image_task(
+    image_task: ImageTask, batch: Batch, checks: Checks, label: str, workers: Workers | None = None
+) -> BatchResult:
     """Run an image task over one batch.
 
     Args:
@@ -66,12 +67,14 @@ def run_image_task(image_task: ImageTask, batch: Batch, checks: Checks, label: s
         batch: the rows.
         checks: what an image must pass.
         label: the name of the task run.
+        workers: other processes that run it while this task run waits; see :func:`tasks_lib.clusters.open_workers`.
 
     Raises:
         StopError: the run cannot go on; the task run fails with its one sentence.
     """
     try:
-        return BatchResult(process_batch(image_task, batch, checks))
+        process = workers.run if workers else process_batch
+        return BatchResult(process(image_task, batch, checks))
     except StopError as error:
         return cast(BatchResult, _failed(error))
 
@@ -95,6 +98,10 @@ def _failed(error: ImageloomError) -> State[Any]:
 async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
     """Send the batches of a build through the flow's task runner and give their results in order.
 
+    Each is a task run of the flow's process, which does the work itself or, with another ``runner``, waits for a worker
+    that does. Workers know nothing of Prefect: its own runners for Dask and Ray would send them the settings of this
+    process with every batch, API key included, and could neither keep a cap nor stop a batch at work.
+
     Close it (:func:`contextlib.aclosing`): when a batch fails or the flow is cancelled, the batches in play ask
     nothing more and are waited for.
 
@@ -103,21 +110,48 @@ async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
     """
     pending: deque[PrefectFuture[BatchResult]] = deque()
     # Task runs take the client they find here; without, each makes its own, at 30 ms of CPU for its TLS.
-    with SyncClientContext.get_or_create():
-        try:
-            batches = build.batches()
-            # Off the loop: cutting the batches of image editing reads and checks their source images.
-            while batch := await asyncio.to_thread(next, batches, None):
-                pending.append(_submit(build, batch))
-                if len(pending) == BATCHES_IN_PLAY:
+    async with _workers_for(build.recipe) as workers:
+        in_play = max(BATCHES_IN_PLAY, 2 * workers.count) if workers else BATCHES_IN_PLAY
+        with SyncClientContext.get_or_create():
+            try:
+                batches = build.batches()
+                # Off the loop: cutting the batches of image editing reads and checks their source images.
+                while batch := await asyncio.to_thread(next, batches, None):
+                    pending.append(_submit(build, batch, workers))
+                    if len(pending) == in_play:
+                        yield await _result(build, pending[0])
+                        pending.popleft()
+                while pending:
                     yield await _result(build, pending[0])
                     pending.popleft()
-            while pending:
-                yield await _result(build, pending[0])
-                pending.popleft()
-        finally:
-            if pending:
-                await _stop(build, pending)
+            finally:
+                if pending:
+                    await _stop(workers or build.task.llm.generator, pending)
+
+
+@asynccontextmanager
+async def _workers_for(recipe: Recipe) -> AsyncIterator[Workers | None]:
+    """The processes that the recipe's runner asks for; ``None`` where this one does the work."""
+    if isinstance(recipe.runner, ThreadRunner):
+        yield None
+        return
+    opening = asyncio.ensure_future(asyncio.to_thread(open_workers, recipe.runner, recipe.limits.max_concurrency))
+    try:
+        workers = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.to_thread((await opening).close)
+        raise
+    if workers.count < recipe.runner.workers:
+        get_run_logger().warning(
+            "limits.max_concurrency is %d, so %d of %d workers are used.",
+            recipe.limits.max_concurrency,
+            workers.count,
+            recipe.runner.workers,
+        )
+    try:
+        yield workers
+    finally:
+        await asyncio.to_thread(workers.close)
 
 
 async def _result(build: Build, future: PrefectFuture[BatchResult]) -> list[RowResult]:
@@ -130,55 +164,12 @@ async def _result(build: Build, future: PrefectFuture[BatchResult]) -> list[RowR
     return waiting.result().rows
 
 
-def _submit(build: Build, batch: Batch) -> PrefectFuture[BatchResult]:
+def _submit(build: Build, batch: Batch, workers: Workers | None) -> PrefectFuture[BatchResult]:
     # Unless opaque, Prefect walks every row looking for futures.
-    task, rows = cast(ImageTask, opaque(build.task)), cast(Batch, opaque(batch))
-    return run_image_task.submit(task, rows, build.recipe.checks, batch.label)
+    task, rows, others = cast(ImageTask, opaque(build.task)), cast(Batch, opaque(batch)), cast(Any, opaque(workers))
+    return run_image_task.submit(task, rows, build.recipe.checks, batch.label, others)
 
 
-async def _stop(build: Build, pending: Sequence[PrefectFuture[BatchResult]]) -> None:
-    build.task.llm.generator.stop("another batch failed, or the run was cancelled")
+async def _stop(at_work: Workers | ImageGenerator, pending: Sequence[PrefectFuture[BatchResult]]) -> None:
+    await asyncio.to_thread(at_work.stop, "another batch failed, or the run was cancelled")
     await asyncio.to_thread(wait, list(pending))
-
-
-class ProgressArtifact:
-    """A progress bar on the flow run's page, moved at most every two seconds."""
-
-    def __init__(self) -> None:
-        self._id: UUID | None = None
-        self._updated = 0.0
-
-    async def show(self, share: float) -> None:
-        """Move it.
-
-        Args:
-            share: from 0 to 1.
-        """
-        percent = round(100 * share, 1)
-        if self._id is None:
-            created = await acreate_progress_artifact(progress=percent, description="Images accounted for")
-            self._id = created if isinstance(created, UUID) else None
-        elif share >= 1 or time.monotonic() - self._updated > SECONDS_BETWEEN_UPDATES:
-            await aupdate_progress_artifact(self._id, progress=percent)
-        else:
-            return
-        self._updated = time.monotonic()
-
-
-async def show_report(report: BuildReport) -> None:
-    """Put counts, cost, reasons and the way to the dataset on the flow run's page."""
-    await acreate_table_artifact(
-        key="imageloom-counts",
-        table=[{"status": status, "images": count} for status, count in report.counts.items()],
-        description=f"{report.headline}; {dollars(report.total_usd)} for all images of the dataset.",
-    )
-    if report.reasons:
-        await acreate_table_artifact(
-            key="imageloom-reasons",
-            table=[{"images": count, "reason": reason} for reason, count in report.reasons.items()],
-            description="Why images are missing, most frequent first",
-        )
-    lines = "\n".join(f"| {name} | {value} |" for name, value in report.lines())
-    await acreate_markdown_artifact(
-        key="imageloom-report", markdown=f"# {report.name}\n\n| | |\n|---|---|\n{lines}\n", description=report.headline
-    )

@@ -1,24 +1,39 @@
 """The recipe: one pydantic model, a YAML file on disk, a form in Prefect's UI."""
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
+import fsspec
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tasks_lib.checks import Checks
-from tasks_lib.errors import RecipeError
+from tasks_lib.errors import MissingExtraError, RecipeError
 from tasks_lib.limits import Limits
+from tasks_lib.marking.choice import Marking
+from tasks_lib.objects import EXTRAS
+from tasks_lib.recipe_faults import sentences
+from tasks_lib.runners import Runner, ThreadRunner
 from tasks_lib.settings import Settings
 from tasks_lib.sources import Prompts
 from tasks_lib.store import DEFAULT_STORE
 from tasks_lib.tasks import AnyImageTask
 
-__all__ = ["Output", "Recipe", "load_recipe"]
+__all__ = ["CardText", "Output", "PushToHub", "Recipe", "load_recipe"]
 
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class PushToHub(Settings):
+    """A dataset repository on the Hub."""
+
+    repo_id: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+    """Owner and name, such as me/shapes; made if it is not there."""
+    private: bool = True
+    """Whether a new repository is private; an existing public one is then refused."""
 
 
 class Output(Settings):
@@ -28,6 +43,8 @@ class Output(Settings):
     """The dataset folder; relative to the current folder."""
     splits: dict[str, float] | str = Field(default_factory=lambda: {"train": 1.0})
     """The share of each split, or the column that names each row's split. A row keeps its split for good."""
+    push_to_hub: PushToHub | None = None
+    """Where a build of all rows is published when it is finished; not a preview, nor a build with a limit."""
 
     @field_validator("splits")
     @classmethod
@@ -40,6 +57,21 @@ class Output(Settings):
         if min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:
             raise ValueError(f"the shares of the splits must add up to 1; they add up to {sum(splits.values()):g}")
         return splits
+
+
+class CardText(Settings):
+    """What the card says of the dataset beside the facts of the build."""
+
+    description: str | None = None
+    """What the dataset is for, in Markdown; stands below its name."""
+    license: str | None = Field(default=None, pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    """Its licence by the Hub's name for it, such as cc0-1.0, apache-2.0 or other; that of the model may bind you."""
+    language: list[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")]] = Field(default_factory=list)
+    """The languages of its prompts, such as en."""
+    citations: list[str] = Field(default_factory=list)
+    """What to cite, each as BibTeX."""
+    tags: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/-]*$")]] = Field(default_factory=list)
+    """Words by which it is found on the Hub, beside synthetic, imageloom and the task's."""
 
 
 class Recipe(Settings):
@@ -59,12 +91,17 @@ class Recipe(Settings):
     """Caps on calls in flight, images, dollars and failures."""
     store: str = DEFAULT_STORE
     """Folder or fsspec URL where paid images are kept, shared by recipes."""
+    runner: Runner = Field(default_factory=ThreadRunner)
+    """Where batches run: in the flow's process (thread), or in worker processes of Dask or Ray."""
     output: Output
     """Where the dataset goes."""
+    card: CardText = Field(default_factory=CardText)
+    """What README.md of the dataset says beside the facts."""
     secrets: dict[EnvironmentVariable, str] = Field(default_factory=dict)
     """Environment variables that are filled from Prefect Secret blocks, by the name of the block; never the secret."""
-    marking: Literal["iptc", "none"] = "iptc"
-    """How image files say that they are AI-generated (EU AI Act, Article 50)."""
+    marking: Marking = "iptc"
+    """How image files say that they are AI-generated (EU AI Act, Article 50): iptc, none, or the settings of a
+    signed C2PA manifest."""
     batch_size: int | None = Field(default=None, ge=1, le=4096)
     """Rows in one Prefect task run: by default 128, in large runs up to 256. Keep it at or above
     2 x max_concurrency, since eight batches are in play."""
@@ -91,36 +128,36 @@ def load_recipe(
     """A recipe from itself, a mapping or a YAML file.
 
     Args:
-        recipe: the recipe, its settings, or the path of its file.
+        recipe: the recipe, its settings, or the path of its file: a local one, or a URL such as
+            hf://datasets/me/recipes/shapes.yaml or s3://bucket/shapes.yaml.
         overrides: values by dotted key, such as ``{"limits.max_images": 10}``.
 
     Raises:
         RecipeError: the file cannot be read, is not YAML, or a setting is wrong; each named.
+        MissingExtraError: the package for this kind of URL is not installed.
     """
     if isinstance(recipe, Recipe):
         settings, source = recipe.model_dump(mode="json", exclude_defaults=True), f"recipe '{recipe.name}'"
         if not overrides:
             return recipe
     elif isinstance(recipe, Mapping):
-        settings, source = dict(recipe), "the recipe"
+        settings, source = copy.deepcopy(dict(recipe)), "the recipe"
     else:
-        settings, source = _read_yaml(Path(recipe)), str(recipe)
+        settings, source = _read_yaml(os.fspath(recipe)), str(recipe)
     for key, value in (overrides or {}).items():
         _override(settings, key.split("."), value, key)
     try:
         return Recipe.model_validate(settings)
     except ValidationError as error:
-        faults = "; ".join(_sentences(error, settings))
+        faults = "; ".join(sentences(error, settings))
         raise RecipeError(f"{source}: {faults}{'' if faults.endswith('?') else '.'}") from error
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read_yaml(path: str) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe {path} cannot be read: {error}.") from error
+        settings = yaml.safe_load(_read_text(path))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its beginning"
@@ -132,48 +169,22 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return settings
 
 
+def _read_text(path: str) -> str:
+    try:
+        if "://" not in path:
+            return Path(path).read_text(encoding="utf-8")
+        with fsspec.open(path, "rt", encoding="utf-8") as file:
+            return str(file.read())
+    except ImportError as error:
+        protocol = path.partition("://")[0]
+        raise MissingExtraError(f"A recipe at {protocol}://", EXTRAS.get(protocol, protocol)) from error
+    except Exception as error:  # file systems raise errors of their libraries, not only OSError
+        raise RecipeError(f"the recipe {path} cannot be read: {str(error) or type(error).__name__}.") from error
+
+
 def _override(settings: dict[str, Any], keys: Sequence[str], value: Any, shown: str) -> None:
     for key in keys[:-1]:
         settings = settings.setdefault(key, {})
         if not isinstance(settings, dict):
             raise RecipeError(f"'{shown}' cannot be set: '{key}' is not a group of settings in this recipe.")
     settings[keys[-1]] = value
-
-
-def _sentences(error: ValidationError, settings: Mapping[str, Any]) -> list[str]:
-    """One sentence for each fault: where it is and what it is."""
-    faults: dict[str, str] = {}
-    for each in error.errors(include_url=False):
-        place = _place(each["loc"], settings)
-        found = "" if each["type"] in {"missing", "unknown_key"} else f" (found {_short(each['input'])})"
-        message = each["msg"].removeprefix("Value error, ")
-        faults.setdefault(place, f"{place + ': ' if place else ''}{message}{found}")
-    return list(faults.values())
-
-
-def _place(location: Sequence[int | str], settings: Any) -> str:
-    """A fault's place in the words of the recipe: pydantic puts the branches of unions among the keys."""
-    keys: list[str] = []
-    for part in location:
-        if not _is_branch(part, settings):
-            keys.append(str(part))
-            settings = _inside(settings, part)
-    return ".".join(keys)
-
-
-def _is_branch(part: int | str, settings: Any) -> bool:
-    if isinstance(part, int):
-        return False
-    return "[" in part or (isinstance(settings, Mapping) and part not in settings and part == settings.get("type"))
-
-
-def _inside(settings: Any, key: int | str) -> Any:
-    try:
-        return settings[key]
-    except (KeyError, IndexError, TypeError):
-        return None
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else shown[:57] + "..."

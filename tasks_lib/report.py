@@ -47,11 +47,20 @@ class BuildReport:
     """The column of the images that were made."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """The most frequent reasons for not having an image."""
+    rejections: Mapping[str, int] = field(default_factory=dict)
+    """Images that each check turned down."""
+    made: tuple[str, str] | None = None
+    """The first and the last day, in UTC, on which an image came."""
 
     @property
     def images(self) -> int:
         """Generations that are in the default config."""
         return self.counts.get("ok", 0)
+
+    @property
+    def first_split(self) -> tuple[str, str] | None:
+        """The config and the split to look at first; ``None`` if nothing was asked."""
+        return next(((config, split) for config, splits in self.splits.items() for split in splits), None)
 
     @property
     def failure_rate(self) -> float:

@@ -165,6 +165,7 @@ class GenerationSession:
         details = {
             "column": generation_column(generation.record),
             "fingerprint": generation.fingerprint,
+            "created": generation.record.created if generation.record else None,
             "attempts": generation.attempts,
             "seconds": round(generation.seconds, 3),
         }
@@ -172,7 +173,7 @@ class GenerationSession:
 
     def _not_asked(self, formatted_input: Any) -> dict[str, Any]:
         output: dict[str, Any] = {"images": [], "status": "failed", "error": _fault(formatted_input)}
-        details = {"column": None, "fingerprint": None, "attempts": 0, "seconds": 0.0}
+        details = {"column": None, "fingerprint": None, "created": None, "attempts": 0, "seconds": 0.0}
         return {**output, "generation": details} if self.detailed else output
 
     def _cells(self, generation: Generation) -> list[str]:

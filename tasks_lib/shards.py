@@ -1,6 +1,7 @@
-"""The shards of a dataset: Parquet files written in one pass with flat memory."""
+"""The shards of a dataset: rows and their images into Parquet, in one pass and with flat memory."""
 
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tasks_lib.columns import image_columns
 from tasks_lib.errors import StoreError
 from tasks_lib.images import REFERENCE_PREFIX
+from tasks_lib.parquet_shards import BYTES_A_SHARD, number_shards, open_shard
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import Row
 
@@ -24,7 +26,6 @@ ROWS_A_GROUP = 100
 """Measured: reading one row takes 7 ms from a group of 100, 198 ms from one of 1,000."""
 BYTES_A_GROUP = 64 * 1024 * 1024
 """Bounds memory where images are large; the Hub's viewer fails above 300 MB."""
-BYTES_A_SHARD = 500 * 1024 * 1024
 
 
 def split_folder(config: str) -> str:
@@ -56,7 +57,8 @@ class _OpenSplit:
 class ShardWriter:
     """Writes rows whose image cells are store references as Parquet that ``load_dataset`` reads with images.
 
-    The same rows over the same store give byte-identical shards.
+    The same rows over the same store give byte-identical shards. A group of rows is written by a thread while the
+    images of the next are read and marked.
 
     Args:
         folder: where the folders of the configs go.
@@ -82,9 +84,11 @@ class ShardWriter:
         self._images = image_columns(features)
         self._schema = features.arrow_schema
         self._splits: dict[tuple[str, str], _OpenSplit] = {}
+        self._thread = ThreadPoolExecutor(1, "shards")
+        self._writing: Future[None] | None = None
 
     def open_split(self, config: str, split: str) -> None:
-        """Make sure a split exists, be it empty."""
+        """Give a split its place among the others; it is left out if it stays empty, which `datasets` cannot load."""
         self._splits.setdefault((config, split), _OpenSplit())
 
     def write(self, config: str, split: str, rows: Sequence[Row]) -> None:
@@ -101,23 +105,25 @@ class ShardWriter:
                 self._append((config, split), self._with_images(row, images))
 
     def close(self) -> dict[str, dict[str, SplitSize]]:
-        """Write what is left and give the shards their final names; sizes by config and split."""
+        """Write what is left and give the shards their final names; sizes by config and split, the default first."""
+        for key in self._splits:
+            self._flush(key)
+        self._settled()
+        self._thread.shutdown()
         sizes: dict[str, dict[str, SplitSize]] = {}
-        for (config, split), state in self._splits.items():
-            self._flush((config, split))
-            if not state.paths:
-                self._open_shard((config, split))
-            self._close_shard(state)
-            for number, path in enumerate(state.paths):
-                state.size.file_bytes += path.stat().st_size
-                path.rename(path.with_name(f"{split}-{number:05d}-of-{len(state.paths):05d}.parquet"))
+        for (config, split), state in sorted(self._splits.items(), key=lambda item: item[0][0] != "default"):
+            if not state.size.rows:
+                continue
+            _close_shard(state)
+            state.size.file_bytes = sum(path.stat().st_size for path in number_shards(state.paths, split))
             sizes.setdefault(config, {})[split] = state.size
         return sizes
 
     def abandon(self) -> None:
         """Close files that will not be finished."""
+        self._thread.shutdown()
         for state in self._splits.values():
-            self._close_shard(state)
+            _close_shard(state)
 
     def _read_images(self, rows: Sequence[Row]) -> dict[str, bytes | None]:
         cells = [row.get(name) for row in rows for name in self._images]
@@ -156,14 +162,27 @@ class ShardWriter:
         state = self._splits[key]
         if not state.rows:
             return
-        if state.writer is None:
-            self._open_shard(key)
-        assert state.writer is not None
-        state.writer.write_table(self._table(state.rows))
-        state.bytes_in_shard += state.bytes_in_group
+        table = self._table(state.rows)
+        # One group at a time waits to be written, so that memory stays flat.
+        self._settled()
+        self._writing = self._thread.submit(self._write_group, key, table, state.bytes_in_group)
         state.rows, state.bytes_in_group = [], 0
+
+    def _write_group(self, key: tuple[str, str], table: "pa.Table", size: int) -> None:
+        state = self._splits[key]
+        writer = state.writer or self._open_shard(key)
+        writer.write_table(table)
+        state.bytes_in_shard += size
         if state.bytes_in_shard >= BYTES_A_SHARD:
-            self._close_shard(state)
+            _close_shard(state)
+
+    def _open_shard(self, key: tuple[str, str]) -> "pq.ParquetWriter":
+        config, split = key
+        state = self._splits[key]
+        path = self._folder / split_folder(config) / f"{split}-{len(state.paths):05d}.parquet"
+        state.paths.append(path)
+        state.writer = open_shard(path, self._features)
+        return state.writer
 
     def _table(self, rows: list[Row]) -> "pa.Table":
         import pyarrow as pa
@@ -171,44 +190,17 @@ class ShardWriter:
         columns = [pa.array([row.get(column.name) for row in rows], column.type) for column in self._schema]
         return pa.Table.from_arrays(columns, schema=self._schema)
 
-    def _open_shard(self, key: tuple[str, str]) -> None:
-        import pyarrow.parquet as pq
-
-        config, split = key
-        state = self._splits[key]
-        path = self._folder / split_folder(config) / f"{split}-{len(state.paths):05d}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        leaves = _leaf_columns(self._schema)
-        pixels = {leaf for leaf in leaves if leaf.split(".")[0] in self._images}
-        state.paths.append(path)
-        state.writer = pq.ParquetWriter(
-            path,
-            self._schema,
-            # Compressed image bytes gain nothing and destroy deduplication on the Hub.
-            compression={leaf: "NONE" if leaf in pixels else "ZSTD" for leaf in leaves},
-            use_dictionary=[leaf for leaf in leaves if leaf not in pixels],
-            use_content_defined_chunking=True,
-            write_page_index=True,
-        )
-
-    def _close_shard(self, state: _OpenSplit) -> None:
-        if state.writer is not None:
-            state.writer.close()
-        state.writer, state.bytes_in_shard = None, 0
+    def _settled(self) -> None:
+        """Wait until what was handed over is written; raises what went wrong there."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
 
-def _leaf_columns(schema: "pa.Schema") -> list[str]:
-    """The Parquet paths of a schema's leaves, such as ``image.bytes``."""
-    import pyarrow as pa
-
-    def leaves(path: str, kind: "pa.DataType") -> list[str]:
-        if pa.types.is_struct(kind):
-            return [leaf for each in kind for leaf in leaves(f"{path}.{each.name}", each.type)]
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            return leaves(f"{path}.list.element", kind.value_type)
-        return [path]
-
-    return [leaf for column in schema for leaf in leaves(column.name, column.type)]
+def _close_shard(state: _OpenSplit) -> None:
+    if state.writer is not None:
+        state.writer.close()
+    state.writer, state.bytes_in_shard = None, 0
 
 
 def _file_name(reference: str) -> str:

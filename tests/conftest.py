@@ -26,6 +26,8 @@ os.environ.update(
 )
 os.environ.pop("HF_TOKEN", None)
 
+pytest_plugins = ["flows.testing"]
+
 from tasks_lib import Distiset  # noqa: E402  # after the environment is set
 from tasks_lib.recipe import load_recipe  # noqa: E402
 from tests.endpoint import Endpoint  # noqa: E402
@@ -50,17 +52,6 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The test's own current folder: stores and datasets with relative paths land there."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A real Prefect server for the session; flows called in tests and commands that tests start use it."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=180), pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PREFECT_API_URL", str(PREFECT_API_URL.value()))
-        yield
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tasks_lib import (
 )
 
 __all__ = [
+    "BrokenTask",
     "CountingTask",
     "DocumentedTask",
     "FlatColour",
@@ -133,3 +134,10 @@ class LoudGeneration(ImageGeneration):
 
     def format_input(self, input: dict[str, Any]) -> str:
         return f"{input['prompt']}!"
+
+
+class BrokenTask(DocumentedTask):
+    """Has a mistake."""
+
+    def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+        raise KeyError("no such column")

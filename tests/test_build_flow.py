@@ -3,6 +3,9 @@
 import asyncio
 import base64
 import hashlib
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from datasets import Image, load_dataset
 from flows.build_image_dataset import build_image_dataset
 from tasks_lib import Distiset
 from tasks_lib.errors import OutputError, RecipeError, StopError, TooManyFailuresError
+from tasks_lib.folder import StagedFolder
 from tests.endpoint import Endpoint
 from tests.endpoint_images import shows_prompt
 from tests.recipes import drawn_by, recipe_for
@@ -194,6 +198,41 @@ def test_a_row_keeps_its_split(build_dataset: Build) -> None:
     second = build_dataset(drawn_by(FLAT, ["new", *prompts], output=splits))["default"]
     assert set(first["test"]["prompt"]) <= set(second["test"]["prompt"])
     assert not set(first["train"]["prompt"]) & set(second["test"]["prompt"])
+
+
+def test_a_split_without_rows_is_left_out(build_dataset: Build) -> None:
+    """A split that no row fell into does not keep the others from being loaded."""
+    splits = {"path": "./dataset", "splits": {"train": 0.99, "test": 0.01}}
+    distiset = build_dataset(drawn_by(FLAT, ["a", "b", "c", "d"], output=splits))
+    assert {name: len(split) for name, split in load_dataset("dataset").items()} == {"train": 4}
+    assert list(distiset["default"]) == ["train"]
+
+
+def test_a_dataset_without_a_good_image_is_loadable(build_dataset: Build) -> None:
+    """When a check turns every image down, `rejected` is loaded as the card says, and the Distiset holds the same."""
+    distiset = build_dataset(drawn_by(FLAT, ["a", "b"], checks={"min_side": 5000}))
+    example = re.search(r"```python\n(.*?)```", Path("dataset/README.md").read_text(), flags=re.DOTALL)
+    assert example is not None
+    subprocess.run([sys.executable, "-c", example[1]], check=True, timeout=60)
+    assert list(distiset) == ["rejected"] and len(load_dataset("dataset", "rejected")["train"]) == 2
+
+
+def test_a_build_that_asks_nothing_leaves_its_account(build_dataset: Build, endpoint: Endpoint) -> None:
+    """With a cap that is used up, the folder holds card, gallery and ledger, and says that nothing was asked."""
+    distiset = build_dataset(recipe_for(endpoint, ["a cat"], limits={"max_images": 0}))
+    assert distiset == {} and distiset.report is not None and distiset.report.counts == {"not_asked": 1}
+    assert pq.read_table("dataset/ledger.parquet")["status"].to_pylist() == ["not_asked"]
+
+
+def test_a_second_build_of_a_folder_waits_for_nobody_and_asks_nothing(build_dataset: Build, endpoint: Endpoint) -> None:
+    """While a build is at work on a folder, another one is refused in a sentence before it pays; afterwards it is not."""
+    at_work = StagedFolder("dataset")
+    with pytest.raises(OutputError, match=r"another build is at work on .*dataset\. Wait for its end"):
+        build_dataset(recipe_for(endpoint, ["a cat"]))
+    assert not endpoint.calls and at_work.path.exists()
+    at_work.abandon()
+    build_dataset(recipe_for(endpoint, ["a cat"]))
+    assert [path.name for path in Path().glob(".dataset*")] == []
 
 
 def test_a_column_may_name_the_split(build_dataset: Build) -> None:

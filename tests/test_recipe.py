@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import yaml
 
@@ -11,6 +12,7 @@ from tasks_lib.estimate import estimate
 from tasks_lib.recipe import Recipe, load_recipe
 from tests.recipes import drawn_by
 
+pytest_plugins = ["tests.store_locations"]
 RECIPES = sorted(Path("deployments/recipes").glob("*.yaml"))
 GOOD = drawn_by({"type": "procedural", "width": 64, "height": 64}, ["a red circle"])
 
@@ -155,3 +157,30 @@ def test_a_subclass_of_a_built_in_is_its_own_kind() -> None:
     recipe = load_recipe(drawn_by({"type": "procedural"}, ["x"], task={"type": "tests.custom_tasks:LoudGeneration"}))
     assert recipe.task.kind() == "tests.custom_tasks:LoudGeneration"
     assert type(load_recipe(recipe, {"seed": 2}).task) is type(recipe.task)
+
+
+def test_a_recipe_is_read_from_object_storage(s3: str) -> None:
+    """A recipe at an S3 URL is the same as the file on disk."""
+    fsspec.filesystem("s3").put(str(RECIPES[0]), f"{s3}/recipes/shapes.yaml")
+    assert load_recipe(f"{s3}/recipes/shapes.yaml") == load_recipe(RECIPES[0])
+
+
+@pytest.mark.parametrize(
+    ("url", "error", "sentence"),
+    [
+        ("memory://nowhere/recipe.yaml", RecipeError, r"memory://nowhere/recipe\.yaml cannot be read: .*recipe\.yaml"),
+        ("gs://bucket/recipe.yaml", MissingExtraError, r"imageloom\[gcs\]"),
+        ("nonsense://x", RecipeError, r"nonsense://x cannot be read: .*nonsense"),
+    ],
+)
+def test_a_url_without_a_recipe_is_one_sentence(url: str, error: type[Exception], sentence: str) -> None:
+    """A URL where nothing is, or whose kind is unknown or not installed, is named in one sentence."""
+    with pytest.raises(error, match=sentence):
+        load_recipe(url)
+
+
+def test_overrides_leave_the_given_settings_alone() -> None:
+    """Overriding one key of a mapping changes the recipe that comes out, not the mapping that went in."""
+    settings = changed(limits={"max_images": 3})
+    assert load_recipe(settings, {"limits.max_images": 9}).limits.max_images == 9
+    assert settings["limits"] == {"max_images": 3}

@@ -65,6 +65,7 @@ def test_a_remembered_refusal_is_the_same_row(build_dataset: Build, endpoint: En
         "seconds": 0,
         "cost_usd": 0.0,
         "from_store": False,
+        "created": None,
         "fingerprint": fingerprint,
     }
 

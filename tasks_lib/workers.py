@@ -1,0 +1,141 @@
+"""Worker processes as a flow sees them: it gives them batches, each with its allowance, and takes the rows back."""
+
+import threading
+from abc import ABC, abstractmethod
+
+from tasks_lib.allowances import Allowance, Allowances
+from tasks_lib.batch_worker import Order, Outcome, WorkerSetup
+from tasks_lib.batches import Batch, RowResult
+from tasks_lib.checks import Checks
+from tasks_lib.errors import ImageloomError, StopError
+from tasks_lib.limits import Budget
+from tasks_lib.runners import told_to_workers
+from tasks_lib.tasks import ImageTask
+
+__all__ = ["LostWorkerError", "Workers"]
+
+
+class LostWorkerError(ImageloomError):
+    """A worker was lost in the middle of a batch; what it had stored is kept, and another may run the batch."""
+
+
+class Workers(ABC):
+    """Worker processes, each of which runs one batch at a time.
+
+    The caps of a run hold over all of them: each has its share of ``max_concurrency``, and each batch an allowance of
+    images and dollars, set aside when it is sent and settled when its rows come back.
+
+    Args:
+        count: how many batches are at work at once.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free = count
+        self._waiting: list[int] = []
+        self._allowances: dict[Budget, Allowances] = {}
+        self._changed = threading.Condition()
+        self._stopped: Exception | None = None
+
+    def run(self, task: ImageTask, batch: Batch, checks: Checks) -> list[RowResult]:
+        """Have a batch run by a worker, waiting for one that is free; batches go in the order of their rows.
+
+        Args:
+            task: connected to a generator with a store; see :func:`tasks_lib.build.connected_task`.
+            batch: the rows.
+            checks: what an image must pass.
+
+        Raises:
+            LostWorkerError: its worker was lost; the batch may be run again.
+            StopError: :meth:`stop` was called.
+            Exception: what :func:`tasks_lib.batches.process_batch` raised there.
+        """
+        order = self._order(task, batch, checks)
+        outcome = None
+        try:
+            outcome = self._send(order)
+        finally:
+            self._settle(task, order.allowance, outcome)
+        if outcome.error is None:
+            return outcome.rows
+        if isinstance(outcome.error, OSError):
+            # A lost share: the batch may be run again.
+            raise outcome.error
+        # Whatever it is, the other batches would meet it too; what they are told of it is not what people read.
+        raise self._end(outcome.error)
+
+    def stop(self, reason: str) -> None:
+        """Ask nothing from now on: batches at work end soon, and those that wait at once.
+
+        Args:
+            reason: what the error says, such as "cancelled".
+        """
+        self._end(StopError(f"the run was stopped: {reason}. What was paid for is in the store; build again to go on."))
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the workers, or leave the cluster they belong to."""
+
+    @abstractmethod
+    def _send(self, order: Order) -> Outcome:
+        """Have a worker run it, and wait."""
+
+    @abstractmethod
+    def _stop_workers(self, reason: str) -> None:
+        """Tell every worker."""
+
+    def _order(self, task: ImageTask, batch: Batch, checks: Checks) -> Order:
+        setup = self._setup(task, checks)
+        return Order(setup, batch, self._take(task, batch))
+
+    def _setup(self, task: ImageTask, checks: Checks) -> str:
+        generator = task.llm.generator
+        assert generator.store is not None
+        limits = generator.limits
+        share = limits.model_copy(
+            update={"max_concurrency": limits.max_concurrency // self.count, "max_images": None, "max_cost_usd": None}
+        )
+        setup = WorkerSetup(task=task, checks=checks, limits=share, store=generator.store.location, seed=task.llm.seed)
+        told_to_workers(task)
+        return setup.model_dump_json()
+
+    def _take(self, task: ImageTask, batch: Batch) -> Allowance:
+        """Wait for a free worker and for what the batch may spend."""
+        budget = task.llm.generator.budget
+        wanted = len(batch.rows) * task.num_generations
+        with self._changed:
+            allowances = self._allowances.setdefault(budget, Allowances(budget))
+            self._waiting.append(batch.start)
+            try:
+                while True:
+                    if self._stopped is not None:
+                        raise self._stopped
+                    is_next = self._free > 0 and batch.start == min(self._waiting)
+                    allowance = allowances.give(wanted) if is_next else None
+                    if allowance is not None:
+                        self._free -= 1
+                        return allowance
+                    self._changed.wait()
+            finally:
+                self._waiting.remove(batch.start)
+                self._changed.notify_all()
+
+    def _settle(self, task: ImageTask, allowance: Allowance, outcome: Outcome | None) -> None:
+        with self._changed:
+            allowances = self._allowances[task.llm.generator.budget]
+            if outcome is None:
+                allowances.write_off(allowance)
+            else:
+                allowances.settle(allowance, outcome.images, outcome.cost_usd)
+            self._free += 1
+            self._changed.notify_all()
+
+    def _end(self, error: Exception) -> Exception:
+        """End every batch with the first error there was, which is given back."""
+        with self._changed:
+            is_first = self._stopped is None
+            self._stopped = self._stopped or error
+            self._changed.notify_all()
+        if is_first:
+            self._stop_workers(str(error))
+        return self._stopped

@@ -1,0 +1,115 @@
+"""The card of a dataset folder: every fact of the build, in Markdown and in the YAML that the Hub reads."""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from datasets import Features, Image, Value
+from huggingface_hub import DatasetCard
+from markdown_it import MarkdownIt
+
+from tasks_lib.card import write_card
+from tasks_lib.errors import RecipeError
+from tasks_lib.recipe import load_recipe
+from tasks_lib.report import BuildReport
+from tasks_lib.shards import SplitSize
+
+GOLDEN = Path(__file__).with_name("golden") / "card.md"
+TEXT = {
+    "description": "Shapes, for *tests*.",
+    "license": "cc0-1.0",
+    "language": ["en"],
+    "tags": ["shapes"],
+    "citations": ["@misc{shapes,\n  title = {Shapes}\n}"],
+}
+
+
+def test_the_card_is_the_golden_one(tmp_path: Path) -> None:
+    """Counts, splits, checks, columns, model, options, seeds, days, price, cost, licence and citation: all are there.
+
+    After a wanted change: ``python -m tests.test_card`` writes the golden file anew.
+    """
+    assert _card(tmp_path, TEXT).read_text(encoding="utf-8") == GOLDEN.read_text(encoding="utf-8").replace(
+        "VERSION", version("imageloom")
+    )
+
+
+def test_the_hub_reads_its_metadata(tmp_path: Path) -> None:
+    """Licence, language and tags of the recipe are in the metadata that huggingface_hub reads."""
+    data = DatasetCard.load(_card(tmp_path, TEXT)).data
+    assert (data.license, data.language, data.tags) == (
+        "cc0-1.0",
+        ["en"],
+        ["synthetic", "text-to-image", "imageloom", "shapes"],
+    )
+    assert [config["config_name"] for config in data.configs] == ["default", "rejected"]
+
+
+def test_a_citation_stays_in_its_fence(tmp_path: Path) -> None:
+    """Backticks in a citation do not end the block that shows it."""
+    card = _card(tmp_path, {"citations": ["@misc{x}\n```\n# owned\n~~~"]})
+    tokens = MarkdownIt().parse(card.read_text(encoding="utf-8"))
+    (shown,) = [token for token in tokens if token.type == "fence" and token.info == "bibtex"]
+    assert shown.content == "@misc{x}\n```\n# owned\n~~~\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ({"license": "CC0 1.0"}, r"card\.license"),
+        ({"language": ["English"]}, r"card\.language\.0"),
+        ({"tags": ["a\nb"]}, r"card\.tags\.0"),
+        ({"licence": "cc0-1.0"}, r"did you mean 'license'"),
+    ],
+)
+def test_what_the_hub_would_refuse_is_refused_at_once(tmp_path: Path, text: dict[str, Any], sentence: str) -> None:
+    """A licence, language or tag that the Hub's metadata does not know is named before anything is asked."""
+    with pytest.raises(RecipeError, match=sentence):
+        _card(tmp_path, text)
+
+
+def _card(folder: Path, text: dict[str, Any]) -> Path:
+    recipe = load_recipe(
+        {
+            "name": "shapes",
+            "seed": 7,
+            "prompts": ["a red circle", "a blue square"],
+            "task": {
+                "type": "image_generation",
+                "image_generation_model": {"type": "procedural", "width": 64, "height": 64},
+            },
+            "checks": {"blank": True, "near_duplicates": {"distance": 4}},
+            "card": text,
+            "output": {"path": str(folder / "shapes"), "splits": {"train": 0.5, "test": 0.5}},
+        }
+    )
+    report = BuildReport(
+        name="shapes",
+        folder=str(folder / "shapes"),
+        rows=1500,
+        generations=1500,
+        counts={"ok": 1498, "rejected": 2},
+        from_store=500,
+        asked=1000,
+        spent_usd=1.0,
+        total_usd=1.5,
+        seconds=12.0,
+        splits={"default": {"train": 1000, "test": 498}, "rejected": {"train": 2}},
+        rejections={"blank": 2},
+        made=("2026-11-20", "2026-11-22"),
+    )
+    features = Features({"prompt": Value("string"), "image": Image(), "generation": {"seed": Value("int64")}})
+    sizes = {
+        "default": {"train": SplitSize(1000, 100_000, 120_000), "test": SplitSize(498, 49_800, 60_000)},
+        "rejected": {"train": SplitSize(2, 200, 1_000)},
+    }
+    return write_card(folder, recipe, report, features, sizes, ["samples/0.webp"])
+
+
+if __name__ == "__main__":
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as temporary:
+        text = _card(Path(temporary), TEXT).read_text(encoding="utf-8")
+    GOLDEN.write_text(text.replace(f"imageloom {version('imageloom')} ", "imageloom VERSION "), encoding="utf-8")

@@ -1,0 +1,53 @@
+"""Keys and passwords among a run's parameters, which a Prefect server keeps and shows in clear."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from flows.build_image_dataset import build_image_dataset
+from tasks_lib.errors import RecipeError
+from tasks_lib.plain_secrets import refuse_secrets
+from tests.endpoint import Endpoint
+from tests.recipes import recipe_for
+
+KEY = "hf_MARKEDxKEYx0123456789"
+
+
+@pytest.mark.parametrize(
+    ("settings", "place"),
+    [
+        ({"task.image_generation_model.generation_kwargs.extra_body": {"api-key": "abc"}}, r"extra_body\.api-key"),
+        ({"recipe": {"secrets": {"HF_TOKEN": KEY}}}, r"recipe\.secrets\.HF_TOKEN"),
+        ({"recipe": {"store": "s3://me:marked@bucket/store"}}, r"recipe\.store"),
+        ({"task": {"extra_headers": ["x", "Bearer marked-0123456789"]}}, r"task\.extra_headers\.1"),
+        ({"marking": {"private_key_env": "-----BEGIN EC PRIVATE KEY-----\nmarked"}}, r"marking\.private_key_env"),
+    ],
+)
+def test_a_key_is_refused_by_its_place(settings: dict[str, Any], place: str) -> None:
+    """A key or password in settings is refused, told by its place and never repeated."""
+    with pytest.raises(RecipeError, match=f"^{place}|[ .]{place}") as caught:
+        refuse_secrets(settings)
+    assert KEY not in str(caught.value) and "marked" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prompts": ["a token of love", "http://me:x@host on a poster", "sk-" + 20 * "a"]},
+        {"token_env": "HF_TOKEN", "secrets": {"HF_TOKEN": "hf-token"}, "marking": {"private_key_env": "C2PA_KEY"}},
+        {"base_url": "http://host:8000/v1", "store": "s3://bucket/store", "model_id": "maker/sk-small"},
+    ],
+)
+def test_what_is_no_key_passes(settings: dict[str, Any]) -> None:
+    """Prompts, names of variables and blocks, and URLs without a login are no secrets."""
+    refuse_secrets(settings)
+
+
+def test_a_run_with_a_key_among_its_parameters_fails_with_the_reason(endpoint: Endpoint, prefect_server: None) -> None:
+    """A run that was given a key in clear asks nothing and says that the key is to be revoked."""
+    recipe = recipe_for(endpoint, ["a cat"])
+    with pytest.raises(RecipeError, match=r"overrides\.secrets\.HF_TOKEN holds a key.*Revoke it") as caught:
+        asyncio.run(build_image_dataset(recipe, overrides={"secrets.HF_TOKEN": KEY}))
+    assert KEY not in str(caught.value)
+    assert not endpoint.calls
