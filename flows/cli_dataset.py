@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progres
 from flows.cli_options import Debug, Json, one_sentence_errors
 
 if TYPE_CHECKING:
-    from tasks_lib.publish_report import PublishProgress
+    from tasks_lib.publishing.report import PublishProgress
 
 __all__ = ["dataset_app"]
 

@@ -16,8 +16,8 @@ from prefect.states import Completed, Failed
 
 from flows.secret_blocks import secrets_in_environment
 from tasks_lib.errors import ImageloomError
-from tasks_lib.publish_report import PublishProgress, PublishReport
 from tasks_lib.publishing import publish_folder
+from tasks_lib.publishing.report import PublishProgress, PublishReport
 
 __all__ = ["publish_dataset", "publish_image_dataset"]
 

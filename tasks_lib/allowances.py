@@ -20,9 +20,7 @@ class Allowance:
     def is_short_of(self, wanted: "Allowance") -> bool:
         """Whether it is less than another, which was wanted."""
         images = self.images is not None and wanted.images is not None and self.images < wanted.images
-        return images or (
-            self.cost_usd is not None and wanted.cost_usd is not None and self.cost_usd < wanted.cost_usd
-        )
+        return images or (self.cost_usd is not None and wanted.cost_usd is not None and self.cost_usd < wanted.cost_usd)
 
 
 class Allowances:
@@ -68,7 +66,9 @@ class Allowances:
         budget, gone = self._budget, [*self._given, *self._lost]
         images = cost = cap = None
         if budget.max_cost_usd is not None:
-            room = budget.max_cost_usd - budget.cost_usd - sum((each.cost_usd or Decimal(0) for each in gone), Decimal(0))
+            room = (
+                budget.max_cost_usd - budget.cost_usd - sum((each.cost_usd or Decimal(0) for each in gone), Decimal(0))
+            )
             cost = max(Decimal(0), min(wanted.cost_usd or Decimal(0), room))
             cap = f"limits.max_cost_usd ({budget.max_cost_usd})"
         if budget.max_images is not None:

@@ -1,6 +1,7 @@
 """What a worker process does: it opens the task that it is told of, and runs batches through it."""
 
 import pickle
+import socket
 import threading
 import traceback
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ class WorkerSetup(Settings):
     """With the worker's share of ``max_concurrency``."""
     store: str
     """Its location, absolute."""
+    witness: str
+    """A file that the flow has put there."""
     seed: int
 
 
@@ -97,9 +100,14 @@ class BatchWorker:
 
 
 def _opened(setup: WorkerSetup) -> ImageTask:
-    task = setup.task
+    task, store = setup.task, ImageStore(setup.store)
+    if store.read([setup.witness]) == [None]:
+        raise StopError(
+            f"the worker on {socket.gethostname()} has another store at {setup.store} than the flow, so nothing was "
+            "asked. Name a folder that all machines share, or a bucket."
+        )
     task.load()
-    generator = ImageGenerator(task.image_generation_model, ImageStore(setup.store), setup.limits)
+    generator = ImageGenerator(task.image_generation_model, store, setup.limits)
     return task.connected_to(GenerationSession(generator, setup.seed, detailed=True))
 
 

@@ -49,8 +49,7 @@ class DaskWorkers(Workers):
             self._opened.close()
             raise
 
-    def close(self) -> None:
-        """End the workers that were started here; those of a cluster let go of what they had opened."""
+    def _leave(self) -> None:
         # A scheduler that is gone has nothing left to tell.
         with self._opened, suppress(OSError, TimeoutError):
             self._client.unregister_worker_plugin(self._name)
@@ -79,7 +78,7 @@ class DaskWorkers(Workers):
             memory_limit=0,
             # Any free port: nobody asked for a dashboard.
             dashboard_address="127.0.0.1:0",
-            # Else Dask runs a batch again by itself, and its allowance is spent twice.
+            # So that a lost worker is told at once, and not after Dask has tried the batch again by itself.
             scheduler_kwargs={"allowed_failures": 0},
         )
         return self._opened.enter_context(Client(self._opened.enter_context(cluster), set_as_default=False))

@@ -20,8 +20,8 @@ from tasks_lib.images import verify_image
 from tasks_lib.limits import Budget, Limits, RetryPolicy
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.provenance import Record, canonical_json, fingerprint_of_json, sha256
-from tasks_lib.refusals import Refusal
 from tasks_lib.store import ImageStore
+from tasks_lib.store.refusals import Refusal
 
 __all__ = ["Generation", "ImageGenerator"]
 

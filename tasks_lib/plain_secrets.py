@@ -15,7 +15,8 @@ NAMES = frozenset(
 )
 """Of settings whose value is a secret, whatever it looks like."""
 SHAPES = re.compile(
-    r"(hf_|sk-|xai-|r8_|tgp_v1_)[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|(?i:bearer) \S{8,}|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"(hf_|sk-|xai-|r8_|tgp_v1_)[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|(?i:bearer) \S{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
 """How keys of well-known services begin."""
 URL_LOGIN = re.compile(r"://[^/\s@]+@")

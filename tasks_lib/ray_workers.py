@@ -49,8 +49,7 @@ class RayWorkers(Workers):
         self._idle: deque[Any] = deque(self._new_actor() for _ in range(count))
         self._actors = set(self._idle)
 
-    def close(self) -> None:
-        """End the actors, and the cluster if it was started here."""
+    def _leave(self) -> None:
         with self._opened:
             for actor in self._actors:
                 ray.kill(actor)

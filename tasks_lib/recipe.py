@@ -14,12 +14,12 @@ from tasks_lib.checks import Checks
 from tasks_lib.errors import MissingExtraError, RecipeError
 from tasks_lib.limits import Limits
 from tasks_lib.marking.choice import Marking
-from tasks_lib.objects import EXTRAS
 from tasks_lib.recipe_faults import sentences
 from tasks_lib.runners import Runner, ThreadRunner
 from tasks_lib.settings import Settings
 from tasks_lib.sources import Prompts
 from tasks_lib.store import DEFAULT_STORE
+from tasks_lib.store.objects import EXTRAS
 from tasks_lib.tasks import AnyImageTask
 
 __all__ = ["CardText", "Output", "PushToHub", "Recipe", "load_recipe"]

@@ -1,15 +1,20 @@
 """Worker processes as a flow sees them: it gives them batches, each with its allowance, and takes the rows back."""
 
+import secrets
 import threading
 from abc import ABC, abstractmethod
+
+import fsspec
 
 from tasks_lib.allowances import Allowance, Allowances
 from tasks_lib.batch_worker import Order, Outcome, WorkerSetup
 from tasks_lib.batches import Batch, RowResult
 from tasks_lib.checks import Checks
 from tasks_lib.errors import ImageloomError, StopError
+from tasks_lib.images import REFERENCE_PREFIX
 from tasks_lib.limits import Budget
 from tasks_lib.runners import told_to_workers
+from tasks_lib.store import ImageStore
 from tasks_lib.tasks import ImageTask
 
 __all__ = ["LostWorkerError", "Workers"]
@@ -34,6 +39,7 @@ class Workers(ABC):
         self._free = count
         self._waiting: list[int] = []
         self._allowances: dict[Budget, Allowances] = {}
+        self._witnesses: dict[str, str] = {}
         self._changed = threading.Condition()
         self._stopped: Exception | None = None
 
@@ -72,9 +78,16 @@ class Workers(ABC):
         """
         self._end(StopError(f"the run was stopped: {reason}. What was paid for is in the store; build again to go on."))
 
-    @abstractmethod
     def close(self) -> None:
         """End the workers, or leave the cluster they belong to."""
+        for url in self._witnesses.values():
+            filesystem, path = fsspec.core.url_to_fs(url)
+            filesystem.rm_file(path)
+        self._leave()
+
+    @abstractmethod
+    def _leave(self) -> None:
+        """End what was opened."""
 
     @abstractmethod
     def _send(self, order: Order) -> Outcome:
@@ -95,9 +108,22 @@ class Workers(ABC):
         share = limits.model_copy(
             update={"max_concurrency": limits.max_concurrency // self.count, "max_images": None, "max_cost_usd": None}
         )
-        setup = WorkerSetup(task=task, checks=checks, limits=share, store=generator.store.location, seed=task.llm.seed)
         told_to_workers(task)
-        return setup.model_dump_json()
+        return WorkerSetup(
+            task=task,
+            checks=checks,
+            limits=share,
+            store=generator.store.location,
+            witness=self._witness_in(generator.store),
+            seed=task.llm.seed,
+        ).model_dump_json()
+
+    def _witness_in(self, store: ImageStore) -> str:
+        with self._changed:
+            if store.location not in self._witnesses:
+                reference = store.put_file(secrets.token_bytes(16), "witness")
+                self._witnesses[store.location] = reference.removeprefix(REFERENCE_PREFIX)
+            return self._witnesses[store.location].rpartition("/")[2]
 
     def _take(self, task: ImageTask, batch: Batch) -> Allowance:
         """Wait for a free worker and for what the batch may spend."""

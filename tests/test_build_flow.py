@@ -225,7 +225,7 @@ def test_a_build_that_asks_nothing_leaves_its_account(build_dataset: Build, endp
 
 
 def test_a_second_build_of_a_folder_waits_for_nobody_and_asks_nothing(build_dataset: Build, endpoint: Endpoint) -> None:
-    """While a build is at work on a folder, another one is refused in a sentence before it pays; afterwards it is not."""
+    """While a build is at work on a folder, another one is refused in a sentence before it pays; later it is not."""
     at_work = StagedFolder("dataset")
     with pytest.raises(OutputError, match=r"another build is at work on .*dataset\. Wait for its end"):
         build_dataset(recipe_for(endpoint, ["a cat"]))

@@ -41,7 +41,7 @@ def test_the_hub_reads_its_metadata(tmp_path: Path) -> None:
     assert (data.license, data.language, data.tags) == (
         "cc0-1.0",
         ["en"],
-        ["synthetic", "text-to-image", "imageloom", "shapes"],
+        ["synthetic", "imageloom", "text-to-image", "shapes"],
     )
     assert [config["config_name"] for config in data.configs] == ["default", "rejected"]
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks_lib import Distiset, ImageStore
-from tasks_lib.embedding import embedded_groups
+from tasks_lib.distiset.embedding import embedded_groups
 from tasks_lib.errors import ImageCellError, OutputError, UsageError
 from tests.distisets import image_bytes, made_by_hand, png, rows_of
 

@@ -11,7 +11,7 @@ from huggingface_hub import constants
 from huggingface_hub.utils import disable_progress_bars
 
 from tasks_lib import Distiset, ImageStore
-from tasks_lib.built_folder import holds_still
+from tasks_lib.distiset.built_folder import holds_still
 from tasks_lib.errors import MissingSecretError, UsageError
 from tests.distisets import built, made_by_hand
 from tests.hub_repository import TOKEN, HubRepository

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tasks_lib.errors import UsageError
 from tasks_lib.gallery import sample_thumbnails, write_gallery
-from tasks_lib.gallery_shards import evenly_spread
+from tasks_lib.gallery.shards import evenly_spread
 from tests.gallery_dataset import GENERATION, IMAGE, drawing, row, write_folder, write_shard
 
 GOLDEN = Path(__file__).with_name("golden") / "gallery.json"

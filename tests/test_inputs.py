@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,11 @@ from datasets import load_dataset
 from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from playwright.sync_api import sync_playwright
 
 from tasks_lib.recipe import load_recipe
 from tests.endpoint import Endpoint
+from tests.gallery_browser import Watched, headless_chromium, watched_page
 from tests.recipes import drawn_by, recipe_for
-from tests.test_gallery_page import QUIET_BROWSER, Watched
 
 FLAT = {"type": "tests.custom_tasks:FlatColour"}
 HTML = "</script><img src=x onerror=\"document.title='broken'\"><!-- <script>"
@@ -149,18 +147,9 @@ def markdown_of(path: Path) -> list[Token]:
 
 @pytest.fixture
 def watched() -> Iterator[Watched]:
-    """A page of a browser in which nothing may go wrong and which may ask for nothing but its own file."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("NOT TESTED: the gallery in a browser, since chromium is not installed (apt install chromium)")
-    # For one test only: while it runs, it has an event loop of its own, beside which no flow can.
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=QUIET_BROWSER)
-        watched = Watched(browser.new_page(viewport={"width": 1000, "height": 800}))
+    """A page of a headless Chromium in which nothing may go wrong."""
+    with headless_chromium() as chromium, watched_page(chromium) as watched:
         yield watched
-        browser.close()
-    assert watched.troubles == []
-    assert [url for url in watched.requests[1:] if not url.startswith("data:")] == []
 
 
 def test_no_text_runs_in_the_gallery(built: Built, watched: Watched) -> None:

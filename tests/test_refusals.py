@@ -12,7 +12,7 @@ from tasks_lib import Distiset, ImageStore
 from tasks_lib.estimate import estimate
 from tasks_lib.folder import used_images
 from tasks_lib.recipe import load_recipe
-from tasks_lib.refusals import Refusal
+from tasks_lib.store.refusals import Refusal
 from tests.endpoint import Endpoint
 from tests.recipes import recipe_for
 from tests.test_faults import NOT_OK, OK

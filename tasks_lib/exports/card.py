@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks_lib.distiset_card import card_metadata
+from tasks_lib.card_parts import card_metadata
 from tasks_lib.exports.built_config import CARD, BuiltConfig
 from tasks_lib.exports.formats import ExportFormat, Layout, loading
 

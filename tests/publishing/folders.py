@@ -5,8 +5,8 @@ from typing import Any
 
 from tasks_lib.batches import process_batch
 from tasks_lib.build import Build
-from tasks_lib.publish_report import PublishReport
 from tasks_lib.publishing import publish_folder
+from tasks_lib.publishing.report import PublishReport
 from tasks_lib.recipe import load_recipe
 from tests.hub_repository import HubRepository
 from tests.recipes import drawn_by

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks_lib.errors import PublishError
-from tasks_lib.publish_report import PublishProgress
+from tasks_lib.publishing.report import PublishProgress
 from tests.hub_contents import Entry
 from tests.hub_repository import TOKEN, HubRepository
 from tests.hub_wire import Answer, Fault

@@ -8,11 +8,11 @@ from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils._validators import validate_repo_id
 
-from tasks_lib.dataset_files import DatasetFile, check_finished, check_unchanged, files_of
 from tasks_lib.errors import MissingSecretError, PublishError, UsageError
-from tasks_lib.hub_dataset import MANIFEST, HubDataset, RepositoryState, already_sent
-from tasks_lib.hub_faults import HubFaults
-from tasks_lib.publish_report import PublishProgress, PublishReport
+from tasks_lib.publishing.dataset_files import DatasetFile, check_finished, check_unchanged, files_of
+from tasks_lib.publishing.hub_dataset import MANIFEST, HubDataset, RepositoryState, already_sent
+from tasks_lib.publishing.hub_faults import HubFaults
+from tasks_lib.publishing.report import PublishProgress, PublishReport
 from tasks_lib.report import count_of
 
 __all__ = ["PublishProgress", "PublishReport", "check_token", "publish_folder"]

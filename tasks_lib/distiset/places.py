@@ -10,12 +10,12 @@ from typing import Any
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks_lib.distiset_disk import CONFIGS_FOLDER, SavedFacts, load_configs, read_facts, save_configs
-from tasks_lib.distiset_folder import check_names
-from tasks_lib.distiset_splits import Config
+from tasks_lib.distiset.dataset_folder import check_names
+from tasks_lib.distiset.disk import CONFIGS_FOLDER, SavedFacts, load_configs, read_facts, save_configs
+from tasks_lib.distiset.splits import Config
 from tasks_lib.errors import ImageloomError, MissingExtraError, OutputError, UsageError
 from tasks_lib.folder import StagedFolder
-from tasks_lib.objects import EXTRAS
+from tasks_lib.store.objects import EXTRAS
 
 __all__ = ["load_distiset", "save_distiset"]
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks_lib.distiset_card import card_body, card_metadata, loading
-from tasks_lib.distiset_splits import Config, splits_of
-from tasks_lib.embedding import embedded_groups
+from tasks_lib.card_parts import card_metadata, loading
+from tasks_lib.distiset.card import card_body
+from tasks_lib.distiset.embedding import embedded_groups
+from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError, UsageError
 from tasks_lib.parquet_shards import BYTES_A_SHARD, number_shards, open_shard
 from tasks_lib.shards import split_folder
@@ -58,11 +59,15 @@ def write_dataset_folder(
         }
         text = card_metadata(name, infos, paths)
         if generate_card:
-            text += "\n" + card_body(name, configs, citations, loading(name, configs))
+            text += "\n" + card_body(name, configs, citations, loading(name, _first(configs)))
         (folder / CARD).write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"the dataset cannot be written to {folder}: {error}. Choose another folder.") from error
     return folder
+
+
+def _first(configs: Mapping[str, Config]) -> str:
+    return "default" if "default" in configs else next(iter(configs))
 
 
 def check_names(configs: Mapping[str, Config]) -> None:

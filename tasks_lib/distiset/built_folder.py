@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tasks_lib.columns import image_columns
-from tasks_lib.distiset_splits import Config, splits_of
-from tasks_lib.image_conversion import converted_fingerprint
+from tasks_lib.distiset.image_conversion import converted_fingerprint
+from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.report import BuildReport
 from tasks_lib.shard_reader import read_without_images
 from tasks_lib.shards import split_folder

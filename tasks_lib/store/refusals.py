@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks_lib.objects import Objects
-from tasks_lib.store_layout import refusal_path
+from tasks_lib.store.layout import refusal_path
+from tasks_lib.store.objects import Objects
 
 __all__ = ["Refusal", "Refusals"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from tasks_lib.distiset_card import card_body
-from tasks_lib.distiset_splits import Config, splits_of
-from tasks_lib.embedding import embedded_groups
+from tasks_lib.distiset.card import card_body
+from tasks_lib.distiset.embedding import embedded_groups
+from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError
 from tasks_lib.report import BuildReport
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
-from tasks_lib.built_folder import holds_still
-from tasks_lib.distiset_disk import SavedFacts
-from tasks_lib.distiset_folder import write_dataset_folder
-from tasks_lib.distiset_html import distiset_html
-from tasks_lib.distiset_places import load_distiset, save_distiset
-from tasks_lib.distiset_splits import cut_in_two, splits_of
+from tasks_lib.distiset.built_folder import holds_still
+from tasks_lib.distiset.dataset_folder import write_dataset_folder
+from tasks_lib.distiset.disk import SavedFacts
+from tasks_lib.distiset.image_conversion import with_image_column
+from tasks_lib.distiset.notebook import distiset_html
+from tasks_lib.distiset.places import load_distiset, save_distiset
+from tasks_lib.distiset.splits import cut_in_two, splits_of
 from tasks_lib.errors import ImageCellError
-from tasks_lib.image_conversion import with_image_column
 from tasks_lib.report import BuildReport
 
 if TYPE_CHECKING:

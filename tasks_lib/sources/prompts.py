@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Discriminator, Field, PositiveInt, Tag, fi
 from pydantic_core import PydanticCustomError
 
 from tasks_lib.errors import SourceError
-from tasks_lib.prompt_files import SUFFIXES, read_prompt_file, table_of_rows
-from tasks_lib.prompt_templates import TemplatePrompts
 from tasks_lib.settings import Settings
+from tasks_lib.sources.prompt_files import SUFFIXES, read_prompt_file, table_of_rows
+from tasks_lib.sources.prompt_templates import TemplatePrompts
 
 if TYPE_CHECKING:
     import pyarrow

@@ -9,11 +9,9 @@ from dataclasses import dataclass
 
 from tasks_lib.errors import StoreError
 from tasks_lib.images import REFERENCE_PREFIX
-from tasks_lib.objects import open_objects
 from tasks_lib.provenance import Record, sha256
-from tasks_lib.refusals import Refusals
-from tasks_lib.store_faults import Fault, matched, parsed
-from tasks_lib.store_layout import (
+from tasks_lib.store.faults import Fault, matched, parsed
+from tasks_lib.store.layout import (
     TEMPORARY,
     image_path,
     is_own,
@@ -23,6 +21,8 @@ from tasks_lib.store_layout import (
     key_of,
     record_path,
 )
+from tasks_lib.store.objects import open_objects
+from tasks_lib.store.refusals import Refusals
 
 __all__ = ["DEFAULT_STORE", "ImageStore", "StoreStats"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import UnidentifiedImageError
 
-from tasks_lib.gallery_shards import Rows, Shard
+from tasks_lib.gallery.shards import Rows, Shard
 from tasks_lib.thumbnails import DAMAGED, original, thumbnail_or_original
 
 if TYPE_CHECKING:

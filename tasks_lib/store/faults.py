@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tasks_lib.provenance import NewerRecordError, Record, sha256
-from tasks_lib.store_layout import image_path, record_path
+from tasks_lib.store.layout import image_path, record_path
 
 __all__ = ["Fault", "matched", "parsed"]
 

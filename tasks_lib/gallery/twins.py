@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks_lib.gallery_entries import Row, read_entries
-from tasks_lib.gallery_shards import Shard, wanted_rows
+from tasks_lib.gallery.entries import Row, read_entries
+from tasks_lib.gallery.shards import Shard, wanted_rows
 
 __all__ = ["read_twins", "with_twins"]
 

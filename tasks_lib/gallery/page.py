@@ -9,10 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from tasks_lib.errors import UsageError
-from tasks_lib.gallery_choices import find_facets, find_orders
-from tasks_lib.gallery_entries import Row, read_entries, read_images
-from tasks_lib.gallery_shards import Rows, Shard, evenly_spread, find_shards, wanted_rows
-from tasks_lib.gallery_twins import read_twins, with_twins
+from tasks_lib.gallery.choices import find_facets, find_orders
+from tasks_lib.gallery.entries import Row, read_entries, read_images
+from tasks_lib.gallery.shards import Rows, Shard, evenly_spread, find_shards, wanted_rows
+from tasks_lib.gallery.twins import read_twins, with_twins
 from tasks_lib.thumbnails import DAMAGED, thumbnail
 
 __all__ = ["sample_thumbnails", "write_gallery"]

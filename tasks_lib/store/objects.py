@@ -13,7 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from tasks_lib.errors import MissingExtraError, StoreError
-from tasks_lib.store_layout import TEMPORARY
+from tasks_lib.store.layout import TEMPORARY
 
 __all__ = ["EXTRAS", "LocalObjects", "Objects", "RemoteObjects", "open_objects"]
 

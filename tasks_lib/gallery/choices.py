@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from tasks_lib.gallery_entries import Row
+from tasks_lib.gallery.entries import Row
 
 __all__ = ["find_facets", "find_orders"]
 

@@ -13,9 +13,9 @@ from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundErro
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.lfs import post_lfs_batch_info
 
-from tasks_lib.dataset_files import DatasetFile
 from tasks_lib.errors import PublishError
-from tasks_lib.hub_faults import HubFaults
+from tasks_lib.publishing.dataset_files import DatasetFile
+from tasks_lib.publishing.hub_faults import HubFaults
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperation

@@ -1,0 +1,5 @@
+"""The Distiset: what a build returns, how it is cut, saved, published and shown."""
+
+from tasks_lib.distiset.distiset import Distiset
+
+__all__ = ["Distiset"]
