@@ -143,6 +143,7 @@ class Build:
 
     def _report(self, sizes: Mapping[str, Mapping[str, SplitSize]]) -> BuildReport:
         days = self._ledger.days
+        made = [name for name in image_columns(self._features or {}) if name not in self._table.column_names]
         return BuildReport(
             name=self.recipe.name,
             folder=str(self._staged.place),
@@ -155,8 +156,9 @@ class Build:
             total_usd=self._ledger.total_usd,
             seconds=round(time.monotonic() - self._started, 3),
             splits={config: {split: size.rows for split, size in each.items()} for config, each in sizes.items()},
-            # Made images stand after those of the source.
-            image_column=next(reversed(image_columns(self._features)), "image") if self._features else "image",
+            image_columns=tuple(made),
+            marking=self.recipe.marking if isinstance(self.recipe.marking, str) else self.recipe.marking.type,
+            trained=self.task.image_generation_model.trained,
             reasons=dict(self._ledger.reasons.most_common(10)),
             rejections=dict(sorted(self._ledger.rejections.items())),
             made=(min(days), max(days)) if days else None,

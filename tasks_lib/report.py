@@ -1,7 +1,7 @@
 """The report of a build: what was asked, what became of it, what it cost, where it is."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -43,14 +43,23 @@ class BuildReport:
     seconds: float
     splits: Mapping[str, Mapping[str, int]]
     """Rows by config and split."""
-    image_column: str = "image"
-    """The column of the images that were made."""
+    image_columns: Sequence[str] = ("image",)
+    """The columns of images that were made."""
+    marking: str = "none"
+    """How image files of the folder are marked: ``iptc``, ``c2pa`` or ``none``."""
+    trained: bool = True
+    """Whether the model learned from data, or is a program that draws."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """The most frequent reasons for not having an image."""
     rejections: Mapping[str, int] = field(default_factory=dict)
     """Images that each check turned down."""
     made: tuple[str, str] | None = None
     """The first and the last day, in UTC, on which an image came."""
+
+    @property
+    def image_column(self) -> str:
+        """The column to look at first."""
+        return self.image_columns[-1] if self.image_columns else "image"
 
     @property
     def images(self) -> int:
@@ -79,7 +88,12 @@ class BuildReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON."""
-        return {**asdict(self), "images": self.images, "failure_rate": round(self.failure_rate, 6)}
+        return {
+            **asdict(self),
+            "image_column": self.image_column,
+            "images": self.images,
+            "failure_rate": round(self.failure_rate, 6),
+        }
 
     def lines(self) -> list[tuple[str, str]]:
         """Names and values for people."""

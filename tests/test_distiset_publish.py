@@ -3,16 +3,18 @@
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from datasets import DatasetDict
+from datasets import DatasetDict, Image
 from huggingface_hub import constants
 from huggingface_hub.utils import disable_progress_bars
 
 from tasks_lib import Distiset, ImageStore
 from tasks_lib.distiset.built_folder import holds_still
 from tasks_lib.errors import MissingSecretError, UsageError
+from tasks_lib.marking import UNTRAINED_SOURCE_TYPE
 from tests.distisets import built, made_by_hand
 from tests.hub_repository import TOKEN, HubRepository
 
@@ -134,9 +136,9 @@ def test_a_change_is_noticed(tmp_path: Path, change: Callable[[Distiset], None])
 
 
 def test_looking_changes_nothing(tmp_path: Path) -> None:
-    """Copies, transforming again and looking leave it what its folder holds; every config counts."""
+    """Copies, transforming again and looking leave it what its folder holds, whatever its configs are."""
     distiset = built(tmp_path, checks={"min_side": 64})
-    assert set(distiset) == {"default", "rejected"}
+    assert set(distiset) == {"rejected"}
     assert distiset.transform_columns_to_image("image")._repr_html_()
     assert same(distiset) and same(distiset.copy())
 
@@ -148,6 +150,29 @@ def test_another_build_in_the_folder_is_noticed(tmp_path: Path) -> None:
     assert not same(first) and same(second)
     (tmp_path / "dataset").rename(tmp_path / "moved")
     assert not same(second)
+
+
+@pytest.mark.parametrize("marking", ["iptc", "none"])
+def test_what_was_split_after_a_build_is_marked_as_its_folder_is(tmp_path: Path, marking: str) -> None:
+    """Images of a Distiset that was changed are written and saved with the marking of the recipe, pixels untouched."""
+    distiset = built(tmp_path, marking=marking).train_test_split(0.5, shuffle=False)
+    distiset.write_dataset_folder(tmp_path / "written")
+    distiset.save_to_disk(tmp_path / "saved")
+    for found in (Distiset.load_from_disk(tmp_path / "written"), Distiset.load_from_disk(tmp_path / "saved")):
+        rows = found["default"]["train"].cast_column("image", Image(decode=False))["image"]
+        assert {UNTRAINED_SOURCE_TYPE.encode() in row["bytes"] for row in rows} == {marking == "iptc"}
+        pixels = [image.tobytes() for image in distiset["default"]["train"]["image"]]
+        assert [image.tobytes() for image in found["default"]["train"]["image"]] == pixels
+
+
+def test_signed_images_are_taken_from_their_folder(tmp_path: Path) -> None:
+    """Of a build whose images are signed, nothing unsigned is written; the error says where the signed ones are."""
+    distiset = built(tmp_path).train_test_split(0.5)
+    assert distiset.report is not None
+    distiset.report = replace(distiset.report, marking="c2pa")
+    with pytest.raises(UsageError, match=r"signed in its folder only.*Distiset\.load_from_disk"):
+        distiset.write_dataset_folder(tmp_path / "written")
+    assert not (tmp_path / "written").exists()
 
 
 @pytest.mark.parametrize(("name", "token", "error"), [("shapes", TOKEN, UsageError), (NAME, None, MissingSecretError)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tasks_lib.card_parts import card_metadata, loading
 from tasks_lib.distiset.card import card_body
 from tasks_lib.distiset.embedding import embedded_groups
+from tasks_lib.distiset.marks import TableMark
 from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError, UsageError
 from tasks_lib.parquet_shards import BYTES_A_SHARD, number_shards, open_shard
@@ -27,18 +28,20 @@ def write_dataset_folder(
     *,
     name: str | None = None,
     citations: Sequence[str] = (),
+    mark: TableMark | None = None,
     generate_card: bool = True,
 ) -> Path:
     """Write a Distiset so that ``load_dataset(folder)`` shows every config and split, with flat memory.
 
-    Images are read from where they are, a few at a time, and written as they are. The same datasets give
-    byte-identical shards. Splits without a row are left out: ``load_dataset`` would read nothing beside them.
+    Images are read from where they are, a few at a time, and written as they are but for the mark. The same datasets
+    give byte-identical shards. Splits without a row are left out: ``load_dataset`` would read nothing beside them.
 
     Args:
         configs: a Distiset.
         folder: where it goes; new or empty.
         name: what the card calls the dataset; the folder's name without one.
         citations: BibTeX entries for the card.
+        mark: of the images, if there is one.
         generate_card: whether ``README.md`` holds a text for people below its YAML.
 
     Raises:
@@ -52,7 +55,7 @@ def write_dataset_folder(
     try:
         if folder.exists() and any(folder.iterdir()):
             raise OutputError(f"{folder} is not empty, so no dataset is written there. Choose another folder.")
-        infos = {config: _write_config(value, folder / split_folder(config)) for config, value in configs.items()}
+        infos = {config: _write_config(value, folder / split_folder(config), mark) for config, value in configs.items()}
         paths = {
             config: {split: f"{split_folder(config)}/{split}-*" for split in splits_of(value)}
             for config, value in configs.items()
@@ -107,13 +110,13 @@ def _with_rows(configs: Mapping[str, Config]) -> dict[str, Config]:
     return found
 
 
-def _write_config(config: Config, folder: Path) -> "DatasetInfo":
+def _write_config(config: Config, folder: Path, mark: TableMark | None) -> "DatasetInfo":
     from datasets import DatasetInfo, SplitDict, SplitInfo
 
     infos: dict[str, Any] = {}
     files: list[Path] = []
     for split, dataset in splits_of(config).items():
-        shards, size = _write_split(dataset, folder, split)
+        shards, size = _write_split(dataset, folder, split, mark)
         infos[split] = SplitInfo(split, size, len(dataset))
         files += shards
     return DatasetInfo(
@@ -124,12 +127,12 @@ def _write_config(config: Config, folder: Path) -> "DatasetInfo":
     )
 
 
-def _write_split(dataset: "Dataset", folder: Path, split: str) -> tuple[list[Path], int]:
+def _write_split(dataset: "Dataset", folder: Path, split: str, mark: TableMark | None) -> tuple[list[Path], int]:
     paths = [folder / f"{split}-00000.parquet"]
     writer = open_shard(paths[0], dataset.features)
     in_shard = size = 0
     try:
-        for table in embedded_groups(dataset):
+        for table in embedded_groups(dataset, mark):
             if in_shard >= BYTES_A_SHARD:
                 writer.close()
                 paths.append(folder / f"{split}-{len(paths):05d}.parquet")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks_lib.distiset.card import card_body
 from tasks_lib.distiset.embedding import embedded_groups
+from tasks_lib.distiset.marks import TableMark, mark_of
 from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError
 from tasks_lib.report import BuildReport
@@ -57,11 +58,12 @@ def save_configs(configs: Mapping[str, Config], files: Any, root: str, facts: Sa
         facts: what to keep beside them.
         name: what a card calls them; no card without it.
     """
+    mark = mark_of(facts.report)
     _put(files, f"{root}/{FACTS}", facts.to_json())
     for config, value in configs.items():
         for split, dataset in splits_of(value).items():
             place = f"{root}/{config}/{split}" if isinstance(value, dict) else f"{root}/{config}"
-            _save_dataset(dataset, files, place)
+            _save_dataset(dataset, files, place, mark)
         if isinstance(value, dict):
             _put(files, f"{root}/{config}/dataset_dict.json", json.dumps({"splits": list(value)}))
     if name:
@@ -123,18 +125,18 @@ def _found_facts(files: Any, root: str) -> SavedFacts | None:
     return SavedFacts(splits) if splits else None
 
 
-def _save_dataset(dataset: "Dataset", files: Any, place: str) -> None:
+def _save_dataset(dataset: "Dataset", files: Any, place: str, mark: TableMark | None) -> None:
     """In the form of ``Dataset.save_to_disk``, which would leave images that lie on object storage where they are."""
-    names = _write_rows(dataset, files, place)
+    names = _write_rows(dataset, files, place, mark)
     _put(files, f"{place}/dataset_info.json", json.dumps(asdict(dataset.info), indent=2))
     _put(files, f"{place}/{STATE}", _state(dataset, names))
 
 
-def _write_rows(dataset: "Dataset", files: Any, place: str) -> list[str]:
+def _write_rows(dataset: "Dataset", files: Any, place: str, mark: TableMark | None) -> list[str]:
     import pyarrow as pa
 
     schema = dataset.features.arrow_schema
-    tables = embedded_groups(dataset)
+    tables = embedded_groups(dataset, mark)
     table = next(tables, None)
     names: list[str] = []
     files.makedirs(place, exist_ok=True)

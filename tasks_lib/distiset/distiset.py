@@ -11,6 +11,7 @@ from tasks_lib.distiset.built_folder import holds_still
 from tasks_lib.distiset.dataset_folder import write_dataset_folder
 from tasks_lib.distiset.disk import SavedFacts
 from tasks_lib.distiset.image_conversion import with_image_column
+from tasks_lib.distiset.marks import mark_of
 from tasks_lib.distiset.notebook import distiset_html
 from tasks_lib.distiset.places import load_distiset, save_distiset
 from tasks_lib.distiset.splits import cut_in_two, splits_of
@@ -170,6 +171,8 @@ class Distiset(dict[str, Any]):
     ) -> Path:
         """Write Parquet shards and a card, so that ``load_dataset(folder)`` shows every config and split.
 
+        Images of a build are marked as its recipe says.
+
         Args:
             folder: new or empty.
             name: what the card calls the dataset; the folder's name without it.
@@ -181,7 +184,12 @@ class Distiset(dict[str, Any]):
             ImageCellError: an image is not where its row says.
         """
         return write_dataset_folder(
-            self, Path(folder), name=name, citations=self.citations, generate_card=generate_card
+            self,
+            Path(folder),
+            name=name,
+            citations=self.citations,
+            mark=mark_of(self.report),
+            generate_card=generate_card,
         )
 
     def copy(self) -> Self:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from tasks_lib.distiset.marks import TableMark
 from tasks_lib.errors import ImageCellError
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ ROWS_A_READER = 2
 """An image of a store far away takes tens of milliseconds to come."""
 
 
-def embedded_groups(dataset: "Dataset") -> "Iterator[pa.Table]":
+def embedded_groups(dataset: "Dataset", mark: TableMark | None = None) -> "Iterator[pa.Table]":
     """Tables of at most 100 rows and little more than 64 MB, in order, whose image cells hold bytes and a file name.
 
     Args:
         dataset: its images may be bytes, paths, or URLs that fsspec opens.
+        mark: of the images, if there is one.
 
     Raises:
         ImageCellError: an image is not where its row says.
@@ -35,13 +37,14 @@ def embedded_groups(dataset: "Dataset") -> "Iterator[pa.Table]":
         for table in _embedded(dataset, readers):
             if held and (rows + len(table) > ROWS_A_GROUP or size >= BYTES_A_GROUP):
                 group, held, rows, size = _joined(held), [], 0, 0
-                yield group
+                yield mark(group) if mark else group
                 del group  # before the next one grows
             held.append(table)
             rows += len(table)
             size += table.nbytes
     if held:
-        yield _joined(held)
+        group = _joined(held)
+        yield mark(group) if mark else group
 
 
 def _embedded(dataset: "Dataset", readers: ThreadPoolExecutor) -> "Iterator[pa.Table]":
