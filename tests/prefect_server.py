@@ -1,19 +1,17 @@
 """A real Prefect server and its workers for tests, each a process of its own, with a home of their own."""
 
 import os
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
+
+from tests.processes import free_port, running_process, wait_until
 
 __all__ = ["PrefectServer", "running_server", "wait_until"]
 
@@ -57,47 +55,41 @@ class PrefectServer:
         """A worker that asks for work every second."""
         environment = {**self.environment, "PREFECT_WORKER_QUERY_SECONDS": "1"}
         arguments = [*PREFECT, "worker", "start", "--pool", pool, "--name", "test-worker"]
-        with _process(arguments, self.folder, environment, self.home / "worker.log"):
+        with running_process(arguments, self.folder, environment, self.home / "worker.log"):
             yield
 
 
 @contextmanager
-def running_server(folder: Path, home: Path) -> Iterator[PrefectServer]:
+def running_server(folder: Path, home: Path, database: str | None = None, ui: bool = False) -> Iterator[PrefectServer]:
     """A server on a free loopback port.
 
     Args:
         folder: where it and every command run.
         home: its ``PREFECT_HOME``, with its database.
+        database: the URL of another database.
+        ui: whether it serves its pages.
     """
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "PREFECT_HOME": str(home),
         "PREFECT_LOCAL_STORAGE_PATH": str(home / "results"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": str(ui).lower(),
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
         "PREFECT_API_URL": url,
         # So that tables and messages are not broken over lines.
         "COLUMNS": "500",
     }
+    if database:
+        environment["PREFECT_API_DATABASE_CONNECTION_URL"] = database
     home.mkdir(parents=True, exist_ok=True)
     log = home / "server.log"
     arguments = [*PREFECT, "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with _process(arguments, folder, environment, log) as process:
+    with running_process(arguments, folder, environment, log) as process:
         wait_until(lambda: _is_healthy(url, process, log), timeout_s=120, what="the Prefect server")
         yield PrefectServer(url, folder, home, environment)
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
-    """Ask until the answer is true, and give it; fail when the time is over."""
-    deadline = time.monotonic() + timeout_s
-    while not (answer := condition()):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout_s:g} s in vain for {what}.")
-        threading.Event().wait(0.1)
-    return answer
 
 
 def _is_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
@@ -107,42 +99,3 @@ def _is_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> bool:
         return httpx2.get(f"{url}/health", timeout=5, trust_env=False).is_success
     except httpx2.TransportError:
         return False
-
-
-@contextmanager
-def _process(
-    arguments: list[str], folder: Path, environment: dict[str, str], log: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A process and its children, of which none is left afterwards."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            arguments, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        yield process
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    for sign, patience_s in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
-        _signal_group(process, sign)
-        try:
-            process.wait(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    # What it started may outlive it.
-    _signal_group(process, signal.SIGKILL)
-
-
-def _signal_group(process: subprocess.Popen[bytes], sign: signal.Signals) -> None:
-    try:
-        os.killpg(process.pid, sign)
-    except ProcessLookupError:
-        return
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

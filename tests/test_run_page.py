@@ -1,0 +1,234 @@
+"""What a run leaves behind for people and for automations: artifacts, events and assets on a real server."""
+
+import asyncio
+import base64
+import io
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from PIL import Image
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tasks_lib import Distiset
+from tasks_lib.errors import StopError, TooManyFailuresError
+from tasks_lib.recipe import load_recipe
+from tasks_lib.run_assets import dataset_asset, upstream_assets
+from tasks_lib.run_page import artifact_key, contact_sheet, escaped, show_report
+from tests.endpoint import Endpoint
+from tests.processes import wait_until
+from tests.recipes import drawn_by, recipe_for
+
+Build = Callable[..., Distiset]
+FLAT = {"type": "tests.custom_tasks:FlatColour"}
+ATTACK = "<img src=/a.png> ![x](/b.png) | **bold** `code` &amp;"
+"""Short, since a caption is cut."""
+MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+MARKUP = ["~~a~~", "**b**", "_c_", "`d`", "<b>", "![x](/y)", "[x](/y)", "<http://e.f>", "&amp;", "|", "\\"]
+PICTURE = re.compile(r"!\[\]\(data:image/(\w+);base64,([^)]*)\)")
+
+
+def asked(path: str, body: Any) -> Any:
+    with httpx2.Client(trust_env=False, timeout=60) as client:
+        answer = client.post(f"{os.environ['PREFECT_API_URL']}{path}", json=body)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def artifacts(name: str) -> dict[str, Any]:
+    """The latest artifacts of a recipe by their key."""
+    found = asked("/artifacts/latest/filter", {"artifacts": {"key": {"like_": f"{name}-%"}}})
+    return {artifact["key"].removeprefix(f"{name}-"): artifact for artifact in found}
+
+
+def events(prefix: str, resource: str, count: int) -> list[dict[str, Any]]:
+    """The events about a resource, once there are so many: they are recorded a moment after they happen."""
+    wanted = {"filter": {"event": {"prefix": [prefix]}, "resource": {"id": [resource]}}, "limit": 50}
+
+    def found() -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = asked("/events/filter", wanted)["events"]
+        return told if len(told) >= count else []
+
+    return list(wait_until(found, timeout_s=60, what=f"{count} events {prefix} about {resource}"))
+
+
+def pictures(sheet: str) -> list[Image.Image]:
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for _, data in PICTURE.findall(sheet)]
+
+
+@given(st.lists(st.sampled_from(MARKUP) | st.text(max_size=20), max_size=8).map("".join))
+def test_escaped_text_is_no_markup(text: str) -> None:
+    """Whatever a prompt holds, Markdown renders it as one run of plain text."""
+    line = escaped(text)
+    children = MARKDOWN.parseInline(line)[0].children or []
+    assert {child.type for child in children} <= {"text", "text_special"}
+    shown = "".join(child.content for child in children)
+    assert shown == " ".join("".join(one if one.isprintable() else " " for one in text).split())
+
+
+def test_the_artifacts_tell_the_run(build_dataset: Build, endpoint: Endpoint) -> None:
+    """Counts with shares, failures with reasons, pictures with prompts and the way to the folder stand on the page."""
+    prompts = ["a cat", ATTACK, "a dog", "a gun {{refused-openai}}"]
+    build_dataset(recipe_for(endpoint, prompts, name="Told.run_1"))
+    told = artifacts("told-run-1")
+    assert set(told) == {"progress", "counts", "failures", "contact-sheet", "report"}
+    assert told["progress"]["data"] == 100
+    assert json.loads(told["counts"]["data"]) == [
+        {"status": "ok", "images": 3, "share": "75.0%"},
+        {"status": "refused", "images": 1, "share": "25.0%"},
+        {"status": "all", "images": 4, "share": "100.0%"},
+    ]
+    assert told["counts"]["description"] == "3 of 4 images, 1 refused, cost unknown"
+    assert told["failures"]["data"].startswith("- **1 image:** http")
+    assert "safety system" in told["failures"]["data"]
+    sheet = told["contact-sheet"]["data"]
+    assert [picture.size for picture in pictures(sheet)] == [(64, 64)] * 3
+    assert "a cat |" in sheet
+    html = MARKDOWN.render(told["report"]["data"])
+    assert "<td>3 of 4</td>" in html
+    for name in ("dataset", "dataset/README.md", "dataset/gallery.html"):
+        assert f"<td>{Path(name).absolute()}</td>" in html
+
+
+def test_no_text_of_a_prompt_becomes_markup(build_dataset: Build, endpoint: Endpoint) -> None:
+    """HTML and Markdown in prompts and in endpoints' errors are shown as they are; nothing is loaded for them."""
+    prompts = [ATTACK, "a cow {{429 times=<hr/>}}"]
+    recipe = recipe_for(endpoint, prompts, name="attacked", limits={"max_failure_rate": 1.0})
+    build_dataset(recipe)
+    markdown = [each["data"] for each in artifacts("attacked").values() if each["type"] == "markdown"]
+    html = "".join(MARKDOWN.render(text) for text in markdown)
+    assert html.count("<img") == html.count('<img src="data:image/') == 1
+    assert "times=&lt;hr/&gt;" in html
+    assert "&lt;img src=/a.png&gt;" in html
+    assert not {"<hr", "<code>code", "<strong>bold"} & set(re.findall(r"<hr|<code>code|<strong>bold", html))
+
+
+def test_a_contact_sheet_keeps_its_bound(build_dataset: Build) -> None:
+    """At most 24 pictures of at most 128 px, evenly over the dataset, within the characters that are allowed."""
+    noise = {"type": "procedural", "width": 200, "height": 100}
+    build_dataset(drawn_by(noise, [f"{number} red circles on a blue background" for number in range(60)]))
+    sheet = contact_sheet(Path("dataset"))
+    assert sheet is not None
+    assert len(sheet) <= 150_000
+    assert [picture.size for picture in pictures(sheet)] == [(128, 64)] * 24
+    smaller = contact_sheet(Path("dataset"), most_characters=len(sheet) // 3)
+    assert smaller is not None
+    assert len(smaller) <= len(sheet) // 3
+    assert 4 <= len(pictures(smaller)) < 24
+    assert contact_sheet(Path("store")) is None
+
+
+def test_a_server_that_fails_costs_the_page_only(
+    build_dataset: Build, in_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A dataset that cannot be shown, or a server that is gone, is a warning in the log; the run goes on."""
+    report = build_dataset(drawn_by(FLAT, ["a", "b"], name="shown")).report
+    assert report is not None
+    next(Path("dataset/data").glob("*.parquet")).write_bytes(b"damaged")
+
+    @flow
+    async def showing() -> str:
+        await show_report(report)
+        with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+            await asyncio.to_thread(asyncio.run, show_report(report))
+        return "went on"
+
+    logger = logging.getLogger("prefect.flow_runs")
+    logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level("WARNING", logger=logger.name):
+            assert asyncio.run(showing()) == "went on"
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "This run's page lacks the pictures" in caplog.text
+    assert "This run's page lacks the counts" in caplog.text
+
+
+def test_a_build_emits_that_it_built(build_dataset: Build) -> None:
+    """A build emits its counts, cost and folder with its flow run; only one of all rows is called whole."""
+    recipe = drawn_by({**FLAT, "price_per_image_usd": 0.5}, ["a", "b", "c"], name="told-built")
+    build_dataset(recipe, limit=2)
+    build_dataset(recipe)
+    second, first = events("imageloom.", "imageloom.dataset.told-built", 2)
+    assert {first["event"], second["event"]} == {"imageloom.dataset.built"}
+    assert (first["resource"]["imageloom.whole"], second["resource"]["imageloom.whole"]) == ("false", "true")
+    payload = second["payload"]
+    assert payload["folder"] == str(Path("dataset").absolute())
+    assert (payload["counts"], payload["spent_usd"], payload["total_usd"]) == ({"ok": 3}, 0.5, 1.5)
+    roles = {related["prefect.resource.role"] for related in second["related"]}
+    assert roles >= {"flow", "flow-run"}
+
+
+def test_a_cap_that_is_reached_is_an_event(build_dataset: Build) -> None:
+    """Beside the dataset that was built, the cap is told, and the dataset is not called whole."""
+    build_dataset(drawn_by(FLAT, ["a", "b", "c"], name="told-cap", limits={"max_images": 1}))
+    told = events("imageloom.", "imageloom.dataset.told-cap", 2)
+    assert {event["event"] for event in told} == {"imageloom.dataset.built", "imageloom.dataset.budget-reached"}
+    assert {event["resource"]["imageloom.whole"] for event in told} == {"false"}
+    assert told[0]["payload"]["counts"] == {"not_asked": 2, "ok": 1}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error", "counts"),
+    [("a {{500 times=inf}}", TooManyFailuresError, {"failed": 1}), ("a {{401}}", StopError, None)],
+)
+def test_a_build_without_a_dataset_fit_for_use_is_refused(
+    build_dataset: Build, endpoint: Endpoint, prompt: str, error: type[Exception], counts: dict[str, int] | None
+) -> None:
+    """Too many failures, or a run that cannot go on, is the event `refused` with its reason, and no other."""
+    name = f"told-{error.__name__}"
+    with pytest.raises(error) as raised:
+        build_dataset(recipe_for(endpoint, [prompt], name=name, limits={"max_attempts": 1}))
+    (event,) = events("imageloom.", f"imageloom.dataset.{name}", 1)
+    assert event["event"] == "imageloom.dataset.refused"
+    assert event["payload"]["reason"] == str(raised.value)
+    assert event["payload"].get("counts") == counts
+    assert event["payload"]["folder"] == str(Path("dataset").absolute())
+
+
+def test_the_dataset_is_an_asset_with_its_upstreams(build_dataset: Build) -> None:
+    """The task run that writes the folder materializes it, with counts and cost, from its prompts and its model."""
+    Path("prompts.txt").write_text("a\nb\n")
+    build_dataset(drawn_by(FLAT, {"path": "prompts.txt"}, name="asset"))
+    (event,) = events("prefect.asset.materialization", f"file://{Path('dataset').absolute()}", 1)
+    assert event["event"] == "prefect.asset.materialization.succeeded"
+    assert event["payload"]["counts"] == {"ok": 2}
+    upstreams = {each["prefect.resource.id"] for each in event["related"] if each["prefect.resource.role"] == "asset"}
+    assert upstreams == {"model://flat-colour", f"file://{Path('prompts.txt').absolute()}"}
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ("recipes/a b%.yaml", f"file://{Path.cwd()}/recipes/a_b_.yaml"),
+        ("https://me:secret@example.com/r.yaml?token=secret", "https://example.com/r.yaml"),
+        ("s3://bucket/r.yaml", "s3://bucket/r.yaml"),
+    ],
+)
+def test_every_place_has_a_key_that_prefect_takes(given: str, key: str) -> None:
+    """Characters that Prefect's keys forbid are replaced, and no login or query of a URL is in one."""
+    recipe = load_recipe(drawn_by(FLAT, {"dataset": "me/prompts"}, output={"path": "data sets/" + "long/" * 200}))
+    assert dataset_asset(recipe).key.startswith(f"file://{Path.cwd()}/data_sets/long/")
+    assert [asset.key for asset in upstream_assets(recipe, given)] == [
+        "model://flat-colour",
+        key,
+        "hf://datasets/me/prompts",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("colour-shapes", "colour-shapes-report"), ("A_b..C-", "a-b-c-report"), ("X", "x-report")]
+)
+def test_a_key_is_one_that_prefect_takes(name: str, key: str) -> None:
+    """A recipe's name becomes lower-case letters, digits and dashes."""
+    assert artifact_key(name, "report") == key
