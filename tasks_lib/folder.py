@@ -41,7 +41,8 @@ class StagedFolder:
             self.place.parent.mkdir(parents=True, exist_ok=True)
             # A lock waits for ever in a place that cannot be written; a file says why.
             _lock_of(self.place).touch()
-            self._lock = FileLock(_lock_of(self.place), timeout=0)
+            # A build is opened and closed by different threads.
+            self._lock = FileLock(_lock_of(self.place), timeout=0, thread_local=False)
             self._lock.acquire()
             self._remove_leftovers()
             self.path = self.place.with_name(f"{_prefix(self.place)}{secrets.token_hex(4)}")

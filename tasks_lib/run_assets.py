@@ -26,7 +26,7 @@ LONGEST_KEY = 512
 
 
 @dataclass(frozen=True)
-class Written:
+class _Written:
     """A dataset that was written, and what is wrong with it."""
 
     distiset: Distiset
@@ -50,7 +50,7 @@ async def write_dataset(build: Build) -> Distiset:
         cache_policy=NO_CACHE,
         persist_result=False,
     )
-    def write() -> Written:
+    def write() -> _Written:
         """Write card, gallery and ledger, and put the folder in its place."""
         written = _written(build)
         if written.distiset.report:
@@ -64,11 +64,11 @@ async def write_dataset(build: Build) -> Distiset:
     return written.distiset
 
 
-def _written(build: Build) -> Written:
+def _written(build: Build) -> _Written:
     try:
-        return Written(build.finish())
+        return _Written(build.finish())
     except TooManyFailuresError as error:
-        return Written(error.distiset, error)
+        return _Written(error.distiset, error)
 
 
 def dataset_asset(recipe: Recipe) -> Asset:
