@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCAL := .venv-local
 
-.PHONY: setup demo test test-local check bench soak lock clean
+.PHONY: setup demo test test-e2e test-local check bench soak lock clean
 
 setup: $(VENV)/.installed
 
@@ -19,6 +19,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Minutes: Ray, Prefect over PostgreSQL, Prefect's pages in a browser, schedules that fire by themselves.
+test-e2e: setup
+	$(BIN)/python -m pytest tests/e2e
 
 # Models computed on this machine; torch is large, so it has an environment of its own.
 test-local: $(LOCAL)/.installed

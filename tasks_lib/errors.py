@@ -16,6 +16,7 @@ ImageloomError
 │   └── NotAskedError           the run ended before this generation was asked
 ├── StopError                   the run cannot go on; everything paid for is kept
 │   └── TooManyFailuresError    more generations failed than the recipe allows
+├── LostWorkerError             a worker process was lost in the middle of a batch, which may be run again
 ├── ImageCellError              a value in an image column is not an image
 ├── PublishError                the Hub did not take a dataset; it stays on disk as it is
 └── StoreError                  the store cannot be read or written
@@ -31,6 +32,7 @@ __all__ = [
     "ImageCellError",
     "ImageloomError",
     "InvalidRequestError",
+    "LostWorkerError",
     "MissingExtraError",
     "MissingSecretError",
     "NotAskedError",
@@ -146,6 +148,10 @@ class TooManyFailuresError(StopError):
     """
 
     distiset: Any = None
+
+
+class LostWorkerError(ImageloomError):
+    """A worker was lost in the middle of a batch; what it had stored is kept, and another may run the batch."""
 
 
 class ImageCellError(ImageloomError):

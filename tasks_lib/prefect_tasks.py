@@ -22,15 +22,14 @@ from prefect.utilities.annotations import opaque
 from tasks_lib.batches import Batch, BatchResult, RowResult, process_batch
 from tasks_lib.build import Build
 from tasks_lib.checks import Checks
-from tasks_lib.clusters import open_workers
 from tasks_lib.distiset import Distiset
-from tasks_lib.errors import ImageloomError, StopError
+from tasks_lib.errors import ImageloomError, LostWorkerError, StopError
 from tasks_lib.flights import look_at
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.recipe import Recipe
 from tasks_lib.runners import ThreadRunner
 from tasks_lib.tasks import ImageTask
-from tasks_lib.workers import LostWorkerError, Workers
+from tasks_lib.workers import Workers, open_workers
 
 __all__ = ["BATCHES_IN_PLAY", "MOST_BATCHES_IN_PLAY", "final_state", "results_in_order", "run_image_task"]
 
@@ -67,7 +66,7 @@ def run_image_task(
         batch: the rows.
         checks: what an image must pass.
         label: the name of the task run.
-        workers: other processes that run it while this task run waits; see :func:`tasks_lib.clusters.open_workers`.
+        workers: other processes that run it while this task run waits; see :func:`tasks_lib.workers.open_workers`.
 
     Raises:
         StopError: the run cannot go on; the task run fails with its one sentence.

@@ -1,6 +1,7 @@
 """Tasks and models as users write them; recipes of the tests name them by import path."""
 
 import io
+import threading
 from typing import Any
 
 from PIL import Image
@@ -23,6 +24,7 @@ __all__ = [
     "Forgetful",
     "LoudGeneration",
     "PosterTask",
+    "StubbornTask",
     "ThumbnailTask",
 ]
 
@@ -141,3 +143,18 @@ class BrokenTask(DocumentedTask):
 
     def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
         raise KeyError("no such column")
+
+
+class StubbornError(Exception):
+    """An error as libraries have them: with an answer in it that cannot be pickled."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.lock = threading.Lock()
+
+
+class StubbornTask(DocumentedTask):
+    """Meets such an error."""
+
+    def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+        raise StubbornError("cannot travel")

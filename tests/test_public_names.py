@@ -15,8 +15,6 @@ MODULES = [
     module.name
     for package in (tasks_lib, flows)
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
-    # Ray has an environment of its own.
-    if not module.name.endswith(".ray_workers")
 ]
 
 

@@ -1,7 +1,7 @@
 """The worker processes that a recipe's ``runner`` asks for, opened."""
 
 from tasks_lib.runners import DaskRunner, RayRunner
-from tasks_lib.workers import Workers
+from tasks_lib.workers.workers import Workers
 
 __all__ = ["open_workers"]
 
@@ -19,9 +19,9 @@ def open_workers(runner: DaskRunner | RayRunner, max_concurrency: int) -> Worker
     """
     count = min(runner.workers, max_concurrency)
     if isinstance(runner, DaskRunner):
-        from tasks_lib.dask_workers import DaskWorkers
+        from tasks_lib.workers.dask_workers import DaskWorkers
 
         return DaskWorkers(count, runner.address)
-    from tasks_lib.ray_workers import RayWorkers
+    from tasks_lib.workers.ray_workers import RayWorkers
 
     return RayWorkers(count, runner.address, runner.gpus_per_worker)

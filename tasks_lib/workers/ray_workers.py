@@ -1,14 +1,16 @@
 """Worker processes of Ray: of a cluster that runs already, or started on this machine."""
 
 import logging
+import socket
 import threading
 from collections import deque
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
-from tasks_lib.batch_worker import BatchWorker, Order, Outcome
 from tasks_lib.errors import MissingExtraError, RecipeError, StopError
-from tasks_lib.workers import LostWorkerError, Workers
+from tasks_lib.workers.batch_worker import BatchWorker, Order, Outcome
+from tasks_lib.workers.workers import Workers, lost_worker
 
 try:
     import ray
@@ -18,6 +20,8 @@ except ImportError as error:
 
 __all__ = ["RayWorkers"]
 
+PATIENCE_S = 10.0
+"""For a cluster to answer."""
 OBJECT_STORE_BYTES = 128 * 2**20
 """Shared memory for what travels: batches and their rows."""
 
@@ -60,8 +64,7 @@ class RayWorkers(Workers):
             outcome: Outcome = ray.get(actor.work.remote(order))
         except RayActorError as error:
             actor = self._replaced(actor)
-            reason = str(error).splitlines()[0]
-            raise LostWorkerError(f"a Ray worker was lost while it ran {order.batch.label} ({reason}).") from error
+            raise lost_worker(order.batch, "Ray") from error
         except RayError as error:
             raise StopError(
                 f"the Ray cluster failed while it ran {order.batch.label} ({type(error).__name__}: {error}). "
@@ -99,9 +102,17 @@ def _open_cluster(count: int, address: str | None) -> None:
         )
         return
     try:
+        if address != "auto":
+            _reach(address)
         ray.init(address=address, **settings)
     except (OSError, RuntimeError, ValueError) as error:  # a ConnectionError is an OSError
         raise RecipeError(
             f"runner.address: no Ray cluster answers at {address} ({type(error).__name__}: {error}). "
             "Start it, or leave the address out for workers on this machine."
         ) from error
+
+
+def _reach(address: str) -> None:
+    """Ray itself would try for many minutes."""
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    socket.create_connection((parts.hostname or "", parts.port or 10001), timeout=PATIENCE_S).close()

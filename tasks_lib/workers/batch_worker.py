@@ -7,7 +7,6 @@ import traceback
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tasks_lib.allowances import Allowance
 from tasks_lib.batches import Batch, RowResult, process_batch
 from tasks_lib.checks import Checks
 from tasks_lib.errors import ImageloomError, StopError
@@ -17,6 +16,7 @@ from tasks_lib.session import GenerationSession
 from tasks_lib.settings import Settings
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import AnyImageTask, ImageTask
+from tasks_lib.workers.allowances import Allowance
 
 __all__ = ["BatchWorker", "Order", "Outcome", "WorkerSetup"]
 

@@ -6,22 +6,18 @@ from abc import ABC, abstractmethod
 
 import fsspec
 
-from tasks_lib.allowances import Allowance, Allowances
-from tasks_lib.batch_worker import Order, Outcome, WorkerSetup
 from tasks_lib.batches import Batch, RowResult
 from tasks_lib.checks import Checks
-from tasks_lib.errors import ImageloomError, StopError
+from tasks_lib.errors import LostWorkerError, RecipeError, StopError
 from tasks_lib.images import REFERENCE_PREFIX
 from tasks_lib.limits import Budget
 from tasks_lib.runners import told_to_workers
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import ImageTask
+from tasks_lib.workers.allowances import Allowance, Allowances
+from tasks_lib.workers.batch_worker import Order, Outcome, WorkerSetup
 
-__all__ = ["LostWorkerError", "Workers"]
-
-
-class LostWorkerError(ImageloomError):
-    """A worker was lost in the middle of a batch; what it had stored is kept, and another may run the batch."""
+__all__ = ["Workers", "lost_worker"]
 
 
 class Workers(ABC):
@@ -80,10 +76,12 @@ class Workers(ABC):
 
     def close(self) -> None:
         """End the workers, or leave the cluster they belong to."""
-        for url in self._witnesses.values():
-            filesystem, path = fsspec.core.url_to_fs(url)
-            filesystem.rm_file(path)
-        self._leave()
+        try:
+            for url in self._witnesses.values():
+                filesystem, path = fsspec.core.url_to_fs(url)
+                filesystem.rm_file(path)
+        finally:
+            self._leave()
 
     @abstractmethod
     def _leave(self) -> None:
@@ -104,15 +102,19 @@ class Workers(ABC):
     def _setup(self, task: ImageTask, checks: Checks) -> str:
         generator = task.llm.generator
         assert generator.store is not None
-        limits = generator.limits
-        share = limits.model_copy(
-            update={"max_concurrency": limits.max_concurrency // self.count, "max_images": None, "max_cost_usd": None}
-        )
+        share = generator.limits.max_concurrency // self.count
+        if share < 1:
+            raise RecipeError(
+                f"limits.max_concurrency ({generator.limits.max_concurrency}) is less than the {self.count} workers "
+                "that are open: open fewer, or raise it."
+            )
         told_to_workers(task)
         return WorkerSetup(
             task=task,
             checks=checks,
-            limits=share,
+            limits=generator.limits.model_copy(
+                update={"max_concurrency": share, "max_images": None, "max_cost_usd": None}
+            ),
             store=generator.store.location,
             witness=self._witness_in(generator.store),
             seed=task.llm.seed,
@@ -165,3 +167,11 @@ class Workers(ABC):
         if is_first:
             self._stop_workers(str(error))
         return self._stopped
+
+
+def lost_worker(batch: Batch, kind: str) -> LostWorkerError:
+    """The error for a batch whose worker was lost, and what to do where that comes again and again."""
+    return LostWorkerError(
+        f"a {kind} worker was lost while it ran {batch.label}. What it had stored is kept; see its log and, if it "
+        "ran out of memory, give it smaller batches (batch_size) or a larger machine, then build again."
+    )

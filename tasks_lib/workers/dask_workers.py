@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
-from tasks_lib.batch_worker import BatchWorker, Order, Outcome
-from tasks_lib.errors import MissingExtraError, RecipeError, StopError
-from tasks_lib.workers import LostWorkerError, Workers
+from tasks_lib.errors import LostWorkerError, MissingExtraError, RecipeError, StopError
+from tasks_lib.workers.batch_worker import BatchWorker, Order, Outcome
+from tasks_lib.workers.workers import Workers, lost_worker
 
 try:
     import dask
@@ -60,7 +60,7 @@ class DaskWorkers(Workers):
         try:
             outcome: Outcome = future.result()
         except (KilledWorker, LostWorkerError) as error:
-            raise LostWorkerError(f"a Dask worker was lost while it ran {order.batch.label}.") from error
+            raise lost_worker(order.batch, "Dask") from error
         except Exception as error:
             raise StopError(
                 f"the Dask cluster failed while it ran {order.batch.label} ({type(error).__name__}: {error}). "
