@@ -69,7 +69,7 @@ class Budget:
     """Images and dollars of one run: reserved before a call, settled or refunded after it.
 
     Whoever finds everything reserved waits until it is known what was spent, so that a refund is used and the
-    cap is never passed. Lives on the event loop; see :mod:`tasks_lib.allowances` for calls of other processes.
+    cap is never passed. Lives on the event loop; see :mod:`tasks_lib.workers.allowances` for calls of other processes.
 
     Args:
         max_images: cap on images, or ``None``.
