@@ -1,4 +1,4 @@
-"""The command line: ``imageloom build | preview | estimate | export | gallery | publish | store``.
+"""The command line: ``imageloom build | preview | estimate | export | gallery | publish | serve | store``.
 
 Exit codes: 0 the dataset is complete within ``max_failure_rate``, or published; 1 the build or the publication failed;
 2 a bad recipe or usage.
@@ -6,8 +6,6 @@ Exit codes: 0 the dataset is complete within ``max_failure_rate``, or published;
 
 import asyncio
 import os
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +14,7 @@ from rich.console import Console
 
 from flows.cli_dataset import dataset_app
 from flows.cli_options import Debug, Json, one_sentence_errors
+from flows.cli_serve import serve_app
 from flows.cli_store import store_app
 from flows.terminal import print_how_to_load, print_values
 
@@ -31,9 +30,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dataset_app)
+app.add_typer(serve_app)
 app.add_typer(store_app, name="store")
 
-RecipeFile = Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)]
+RecipeFile = Annotated[str, typer.Argument(help="The recipe: a YAML file, or its URL.", show_default=False)]
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: limits.max_images=10.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")]
 OutputDir = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Override output.path.")]
@@ -55,7 +55,7 @@ def build(
         if retry_refused:
             overrides["limits.retry_refused"] = True
         push = _checked(recipe, overrides).output.push_to_hub if limit is None else None
-        _run_build(lambda flows: flows.build_image_dataset(str(recipe), limit, overrides), json_, debug)
+        _run_build(lambda flows: flows.build_image_dataset(recipe, limit, overrides), json_, debug)
         if push and not json_:
             typer.echo(f"\n  published  {push.repo_id}")
 
@@ -72,7 +72,7 @@ def preview(
     with one_sentence_errors(debug):
         overrides = _overrides(set_, None)
         _checked(recipe, overrides)
-        _run_build(lambda flows: flows.preview_image_dataset(str(recipe), rows, overrides), json_, debug)
+        _run_build(lambda flows: flows.preview_image_dataset(recipe, rows, overrides), json_, debug)
 
 
 @app.command()
@@ -92,7 +92,7 @@ def estimate(
         print_values(counted.to_dict(), counted.lines(), counted.name, json_)
 
 
-def _checked(path: Path, overrides: dict[str, Any]) -> "Recipe":
+def _checked(path: str, overrides: dict[str, Any]) -> "Recipe":
     """The recipe; a mistake is told at once, before Prefect takes its seconds to start."""
     from tasks_lib.recipe import load_recipe
 
@@ -144,16 +144,14 @@ def _configure_prefect(debug: bool) -> None:
 
 
 def _overrides(assignments: list[str], output: str | None) -> dict[str, Any]:
+    from tasks_lib.plain_secrets import refuse_secrets
+
     overrides: dict[str, Any] = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise typer.BadParameter(f"'{assignment}' is not KEY=VALUE.", param_hint="--set")
-        if re.search(r"://[^/\s]*@", value):
-            raise typer.BadParameter(
-                f"{key} has a user or password in its URL, and Prefect keeps parameters in clear. "
-                "Write it in the recipe's file, or give the key by environment.",
-                param_hint="--set",
-            )
         overrides[key.strip()] = yaml.safe_load(value)
+    # Before Prefect keeps them.
+    refuse_secrets(overrides)
     return {**overrides, "output.path": output} if output else overrides

@@ -112,8 +112,11 @@ def _serve(listener: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    from flows.new_database import make_new_database
+
     # The end of standard input is the end of the process that started this one, however it ended.
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    make_new_database()
     uvicorn.run(create_app(ephemeral=True, final=True), fd=listener, log_level="error", lifespan="on")
 
 

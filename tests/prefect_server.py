@@ -46,9 +46,15 @@ class PrefectServer:
         """Ask the API, and give what it answers."""
         # While work arrives, a small machine may answer late.
         with httpx2.Client(trust_env=False, timeout=60) as client:
-            answer = client.request(method, f"{self.url}{path}", json=body)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+
+            def answer() -> httpx2.Response | None:
+                # The server answers 503 while SQLite is locked, and its own clients try again.
+                response = client.request(method, f"{self.url}{path}", json=body)
+                return None if response.status_code == 503 else response
+
+            answered: httpx2.Response = wait_until(answer, 60, f"an answer to {method} {path}")
+        answered.raise_for_status()
+        return answered.json() if answered.content else None
 
     @contextmanager
     def worker(self, pool: str) -> Iterator[None]:

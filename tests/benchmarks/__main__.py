@@ -15,6 +15,7 @@ from tests.benchmarks.memory import memory
 from tests.benchmarks.mixed_faults import mixed_faults
 from tests.benchmarks.model_overhead import model_overhead
 from tests.benchmarks.shard_writing import shard_writing
+from tests.benchmarks.startup import startup
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     benchmark.__name__: benchmark
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
         mixed_faults,
         model_overhead,
         shard_writing,
+        startup,
     )
 }
 

@@ -1,0 +1,110 @@
+"""The command ``imageloom serve``: a recipe built by the clock, for people without a worker."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli_options import Debug, one_sentence_errors
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.schedules import CronSchedule
+
+    from tasks_lib.recipe import Recipe
+
+__all__ = ["serve_app"]
+
+serve_app = typer.Typer()
+
+NO_SERVER = (
+    "a Prefect server keeps the schedule, and none is named. Start one with `prefect server start`, and name it to "
+    "this command: export PREFECT_API_URL=http://127.0.0.1:4200/api"
+)
+
+
+@serve_app.command()
+def serve(
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    cron: Annotated[str, typer.Option(help="When, as five fields: minute hour day month weekday.", show_default=False)],
+    timezone: Annotated[str, typer.Option(help="Whose clock, such as Europe/Berlin.")] = "UTC",
+    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Build RECIPE by the clock, in processes of this machine, until Ctrl-C."""
+    with one_sentence_errors(debug, kept="The schedule is paused"):
+        from tasks_lib.recipe import load_recipe
+
+        loaded = load_recipe(recipe)
+        schedule = _schedule(cron, timezone)
+        _check_server()
+        _serve(loaded, recipe.absolute(), schedule, limit)
+
+
+def _schedule(cron: str, timezone: str) -> "CronSchedule":
+    from prefect.client.schemas.schedules import CronSchedule
+    from pydantic import ValidationError
+
+    from tasks_lib.errors import UsageError
+
+    try:
+        return CronSchedule(cron=cron, timezone=timezone)
+    except ValidationError as error:
+        bad = {str(fault["loc"][0]) for fault in error.errors()}
+        told = []
+        if "cron" in bad:
+            told.append(
+                f"--cron '{cron}' is no schedule: write minute, hour, day of month, month and weekday, such as "
+                "'0 3 * * *' for every night at three"
+            )
+        if "timezone" in bad:
+            told.append(f"--timezone '{timezone}' is not known: write it as 'Europe/Berlin' or 'UTC'")
+        raise UsageError(f"{'; '.join(told)}.") from error
+
+
+def _check_server() -> None:
+    import httpx2
+    from prefect.settings import PREFECT_API_URL
+
+    from tasks_lib.errors import ImageloomError, UsageError
+
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise UsageError(NO_SERVER)
+    try:
+        httpx2.get(f"{url}/health", timeout=30).raise_for_status()
+    except httpx2.HTTPError as error:
+        raise ImageloomError(
+            f"the Prefect server at {url} does not answer ({type(error).__name__}: {error}). Start it with `prefect "
+            "server start`, or name another in PREFECT_API_URL."
+        ) from error
+
+
+def _serve(recipe: "Recipe", path: Path, schedule: "CronSchedule", limit: int | None) -> None:
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.schedules import Cron
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.build_image_dataset import build_image_dataset
+
+    typer.echo(
+        f"imageloom: building {recipe.name} at '{schedule.cron}' ({schedule.timezone}); Ctrl-C stops it.", err=True
+    )
+    typer.echo(f"  at once:  prefect deployment run 'build-image-dataset/{recipe.name}'", err=True)
+    parameters: dict[str, Any] = {"recipe": str(path), "limit": limit}
+    build_image_dataset.serve(
+        name=recipe.name,
+        description=f"{recipe.card.description or f'The dataset {recipe.name}.'}\n\nServed from `{path}`.",
+        parameters=parameters,
+        schedule=Cron(schedule.cron, timezone=schedule.timezone),
+        tags=["imageloom"],
+        # A build that takes longer than the interval is not joined by a second one over the same folder and budget.
+        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
+        # Nobody would run what is planned while nobody serves, and all of it would come at once afterwards.
+        pause_on_shutdown=True,
+        paused=False,
+        print_starting_message=False,
+        # The package may be installed anywhere; the recipe's paths are relative to this folder.
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    # Prefect takes Ctrl-C for itself, and returns when all is ended.
+    raise KeyboardInterrupt

@@ -1,0 +1,127 @@
+"""``imageloom serve``: a recipe built by the clock, without a worker."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+from datasets import load_dataset
+
+from tasks_lib import ImageStore
+from tests.endpoint import Endpoint
+from tests.prefect_server import wait_until
+from tests.recipes import drawn_by, recipe_for
+
+COMMAND = [str(Path(sys.executable).with_name("imageloom")), "serve", "recipe.yaml"]
+NIGHTLY = ["--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command at work, in a process group as a terminal makes one."""
+    environment = {**os.environ, "PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_LOGGING_LEVEL": "WARNING"}
+    with subprocess.Popen(
+        [*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as served:
+        try:
+            yield served
+        finally:
+            if served.poll() is None:
+                os.killpg(served.pid, signal.SIGKILL)
+
+
+def ask(method: str, path: str, body: Any = None) -> Any:
+    """Ask the session's server; ``None`` where it has no such thing."""
+    with httpx2.Client(trust_env=False, timeout=60) as client:
+        answer = client.request(method, f"{os.environ['PREFECT_API_URL']}{path}", json=body)
+    return answer.json() if answer.is_success else None
+
+
+def served_deployment(name: str) -> dict[str, Any]:
+    """The deployment, once it is made and takes runs."""
+    place = f"/deployments/name/build-image-dataset/{name}"
+    found: dict[str, Any] = wait_until(
+        lambda: (found := ask("GET", place)) and not found["paused"] and found, 60, "the deployment"
+    )
+    return found
+
+
+def test_a_served_recipe_is_built_when_its_run_is_due(prefect_server: None, in_folder: Path) -> None:
+    """The deployment tells path, clock and purpose; a run builds the dataset here; Ctrl-C pauses the schedule."""
+    model = {"type": "procedural", "width": 32, "height": 32}
+    recipe = drawn_by(model, ["a red circle", "a blue star"], name="served", card={"description": "Two shapes."})
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+    with serving(*NIGHTLY) as served:
+        deployment = served_deployment("served")
+        assert deployment["parameters"] == {"recipe": str(Path("recipe.yaml").absolute()), "limit": None}
+        assert deployment["description"].startswith("Two shapes.")
+        assert deployment["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+        (schedule,) = deployment["schedules"]
+        assert schedule["active"]
+        assert schedule["schedule"] == {"cron": "0 3 * * *", "timezone": "Europe/Berlin", "day_or": True}
+        ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+        wait_until(lambda: Path("dataset/README.md").exists(), 60, "the dataset")
+        os.killpg(served.pid, signal.SIGINT)
+        _, told = served.communicate(timeout=60)
+    assert served.returncode == 130
+    assert "imageloom: building served at '0 3 * * *' (Europe/Berlin); Ctrl-C stops it." in told
+    assert "imageloom: stopped. The schedule is paused; run the same command to go on." in told
+    assert "Traceback" not in told
+    assert load_dataset("dataset")["train"].num_rows == 2
+    assert ask("GET", f"/deployments/{deployment['id']}")["paused"]
+
+
+def test_ctrl_c_in_the_middle_of_a_build_keeps_what_arrived(prefect_server: None, in_folder: Path) -> None:
+    """Nothing more is asked, every image delivered is in the store, and no dataset is half there."""
+    with Endpoint(latency_s=0.3) as endpoint:
+        recipe = recipe_for(endpoint, [f"prompt {number}" for number in range(400)], name="stopped")
+        Path("recipe.yaml").write_text(yaml.safe_dump({**recipe, "limits": {"max_concurrency": 4}}))
+        with serving(*NIGHTLY) as served:
+            deployment = served_deployment("stopped")
+            ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+            wait_until(lambda: len(endpoint.calls) >= 6, 60, "six images")
+            os.killpg(served.pid, signal.SIGINT)
+            _, told = served.communicate(timeout=60)
+        assert "imageloom: stopped. The schedule is paused" in told
+        wait_until(lambda: not endpoint.in_flight, 20, "the last call to end")
+        delivered = {call.prompt for call in endpoint.calls if call.delivered}
+    assert 6 <= len(delivered) < 400
+    assert {record.request["prompt"] for record in ImageStore("store").records()} == delivered
+    assert not Path("dataset").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "server", "code", "sentence"),
+    [
+        (["--cron", "0 3 * *"], "", 2, "--cron '0 3 * *' is no schedule: write minute, hour,"),
+        (["--cron", "0 3 * * *", "--timezone", "Berlin"], "", 2, "--timezone 'Berlin' is not known: write it as"),
+        (NIGHTLY, "", 2, "a Prefect server keeps the schedule, and none is named. Start one with"),
+        (NIGHTLY, "http://127.0.0.1:9/api", 1, "the Prefect server at http://127.0.0.1:9/api does not answer"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_before_anything_starts(
+    in_folder: Path, arguments: list[str], server: str, code: int, sentence: str
+) -> None:
+    """A bad clock, no server, or one that does not answer ends at once, with one sentence and its exit code."""
+    Path("recipe.yaml").write_text(yaml.safe_dump(drawn_by({"type": "procedural"}, ["a red circle"])))
+    environment = {**os.environ, "PREFECT_API_URL": server, "PREFECT_HOME": str(in_folder / "home")}
+    done = subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert line.startswith(f"imageloom: {sentence}")
+    assert done.stdout == ""
+
+
+def test_a_bad_recipe_is_told_before_a_server_is_looked_for(in_folder: Path) -> None:
+    """A mistake in the recipe is the first thing said."""
+    Path("recipe.yaml").write_text("name: x\npromts: [a]\n")
+    done = subprocess.run([*COMMAND, *NIGHTLY], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "unknown key 'promts'; did you mean 'prompts'?" in done.stderr
