@@ -14,6 +14,7 @@ from tests.benchmarks.generation import generation_1_s, generation_100_ms
 from tests.benchmarks.memory import memory
 from tests.benchmarks.mixed_faults import mixed_faults
 from tests.benchmarks.model_overhead import model_overhead
+from tests.benchmarks.runners import runners
 from tests.benchmarks.shard_writing import shard_writing
 from tests.benchmarks.startup import startup
 
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
         memory,
         mixed_faults,
         model_overhead,
+        runners,
         shard_writing,
         startup,
     )
