@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast
 
 from prefect import flow
 from prefect.context import FlowRunContext
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -80,14 +81,17 @@ async def _build(recipe: Recipe | str, limit: int | None, overrides: dict[str, A
 
 
 async def _built_and_published(recipe: Recipe, limit: int | None) -> Distiset:
-    # A part of the rows never takes the place of a published whole.
     push = recipe.output.push_to_hub if limit is None else None
     if push:
         # Before the first image is paid for.
         await asyncio.to_thread(check_token, push.repo_id)
     distiset = await _run(await asyncio.to_thread(Build, recipe, limit))
-    if push and distiset.report:
+    assert distiset.report is not None
+    # A part of the rows never takes the place of a published whole.
+    if push and distiset.report.every_row_asked:
         await publish_dataset(distiset.report.folder, push.repo_id, push.private)
+    elif push:
+        get_run_logger().warning("not published to %s: a cap ended the build before every row was asked.", push.repo_id)
     return distiset
 
 

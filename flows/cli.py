@@ -55,9 +55,12 @@ def build(
         if retry_refused:
             overrides["limits.retry_refused"] = True
         push = _checked(recipe, overrides).output.push_to_hub if limit is None else None
-        _run_build(lambda flows: flows.build_image_dataset(recipe, limit, overrides), json_, debug)
+        report = _run_build(lambda flows: flows.build_image_dataset(recipe, limit, overrides), json_, debug)
         if push and not json_:
-            typer.echo(f"\n  published  {push.repo_id}")
+            told = (
+                f"published  {push.repo_id}" if report.every_row_asked else "not published: a cap ended the build early"
+            )
+            typer.echo(f"\n  {told}")
 
 
 @app.command()
@@ -99,7 +102,7 @@ def _checked(path: str, overrides: dict[str, Any]) -> "Recipe":
     return load_recipe(path, overrides)
 
 
-def _run_build(start: Any, json_: bool, debug: bool) -> None:
+def _run_build(start: Any, json_: bool, debug: bool) -> Any:
     _configure_prefect(debug)
     from flows.embedded_server import start_embedded_server
 
@@ -120,6 +123,7 @@ def _run_build(start: Any, json_: bool, debug: bool) -> None:
     print_values(report.to_dict(), report.lines(), report.headline, json_)
     if not json_:
         print_how_to_load(report)
+    return report
 
 
 def _configure_prefect(debug: bool) -> None:

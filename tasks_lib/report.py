@@ -72,6 +72,11 @@ class BuildReport:
         return next(((config, split) for config, splits in self.splits.items() for split in splits), None)
 
     @property
+    def every_row_asked(self) -> bool:
+        """Whether no cap ended the build early."""
+        return not self.counts.get("not_asked")
+
+    @property
     def failure_rate(self) -> float:
         """Share of the generations asked that failed: neither an image nor a refusal."""
         counted = self.generations - self.counts.get("not_asked", 0)

@@ -26,7 +26,7 @@ LONGEST_REASON = 1_000
 def emit_built(report: BuildReport) -> None:
     """Say that a dataset was built, and whether a cap ended it early."""
     emit_event(BUILT, resource=_resource(report.name, _is_whole(report)), payload=_payload(report))
-    if report.counts.get("not_asked"):
+    if not report.every_row_asked:
         emit_event(BUDGET_REACHED, resource=_resource(report.name, whole=False), payload=_payload(report))
 
 
@@ -47,7 +47,7 @@ def emit_refused(name: str, folder: str, error: ImageloomError) -> None:
 
 
 def _is_whole(report: BuildReport) -> bool:
-    return not report.counts.get("not_asked") and flow_run.parameters.get("limit") is None
+    return report.every_row_asked and flow_run.parameters.get("limit") is None
 
 
 def _resource(name: str, whole: bool) -> dict[str, str]:

@@ -140,6 +140,17 @@ def test_a_build_publishes_when_it_is_finished(hub: HubRepository, in_folder: Pa
     assert repository.files[shard].content == Path("dataset", shard).read_bytes()
 
 
+@pytest.mark.usefixtures("prefect_server")
+def test_a_build_that_a_cap_ended_is_not_published(hub: HubRepository, in_folder: Path, endpoint: Endpoint) -> None:
+    """A dataset that lacks rows because of a cap does not take the place of a whole one on the Hub, and is said."""
+    recipe = recipe_for(endpoint, ["a cat", "a dog"], output=PUSH, limits={"max_images": 1})
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+    done = imageloom("build", "recipe.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "not published: a cap ended the build early" in done.stdout
+    assert NAME not in hub.repositories
+
+
 def test_a_bad_token_stops_before_an_image_is_paid(
     hub: HubRepository, build_dataset: Build, endpoint: Endpoint
 ) -> None:
