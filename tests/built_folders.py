@@ -9,14 +9,26 @@ import pyarrow.parquet as pq
 from datasets import Features
 from PIL import Image
 
+from tasks_lib import Distiset
 from tasks_lib.batches import process_batch
 from tasks_lib.build import Build
 from tasks_lib.recipe import load_recipe
 from tests.recipes import drawn_by
 
-__all__ = ["build_folder", "picture", "read_rows", "write_dataset"]
+__all__ = ["build_folder", "build_recipe", "picture", "read_rows", "write_dataset"]
 
 Row = dict[str, Any]
+
+
+def build_recipe(recipe: Mapping[str, Any]) -> Distiset:
+    """Build a recipe without an orchestrator."""
+    build = Build(load_recipe(recipe))
+    try:
+        for batch in build.batches():
+            build.add(process_batch(build.task, batch, build.recipe.checks))
+        return build.finish()
+    finally:
+        build.close()
 
 
 def build_folder(folder: Path, prompts: Any, splits: Mapping[str, float]) -> Path:
@@ -26,13 +38,7 @@ def build_folder(folder: Path, prompts: Any, splits: Mapping[str, float]) -> Pat
         "output": {"path": str(folder / "dataset"), "splits": splits},
         "limits": {"max_failure_rate": 1.0},
     }
-    build = Build(load_recipe({**drawn_by({"type": "procedural", "width": 32, "height": 32}, prompts), **settings}))
-    try:
-        for batch in build.batches():
-            build.add(process_batch(build.task, batch, build.recipe.checks))
-        build.finish()
-    finally:
-        build.close()
+    build_recipe({**drawn_by({"type": "procedural", "width": 32, "height": 32}, prompts), **settings})
     return folder / "dataset"
 
 

@@ -26,7 +26,7 @@ os.environ.update(
 )
 os.environ.pop("HF_TOKEN", None)
 
-pytest_plugins = ["flows.testing"]
+pytest_plugins = ["flows.testing", "tests.gallery_browser"]
 
 from tasks_lib import Distiset  # noqa: E402  # after the environment is set
 from tasks_lib.recipe import load_recipe  # noqa: E402

@@ -9,9 +9,7 @@ from datasets import List as ListOf
 from PIL import Image as Pillow
 
 from tasks_lib import Distiset, ImageStore
-from tasks_lib.batches import process_batch
-from tasks_lib.build import Build
-from tasks_lib.recipe import load_recipe
+from tests.built_folders import build_recipe
 from tests.recipes import drawn_by
 
 __all__ = ["built", "image_bytes", "made_by_hand", "png", "rows_of"]
@@ -50,13 +48,7 @@ def built(folder: Path, **settings: Any) -> Distiset:
     here = {"store": str(folder / "store"), "output": {"path": str(folder / "dataset")}}
     prompts = [f"a red circle {number}" for number in range(4)]
     recipe = {**drawn_by({"type": "procedural", "width": 32, "height": 32}, prompts), **here, **settings}
-    build = Build(load_recipe(recipe))
-    try:
-        for batch in build.batches():
-            build.add(process_batch(build.task, batch, build.recipe.checks))
-        return build.finish()
-    finally:
-        build.close()
+    return build_recipe(recipe)
 
 
 def rows_of(dataset: Dataset) -> list[dict[str, Any]]:

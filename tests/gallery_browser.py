@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-__all__ = ["Watched", "headless_chromium", "watched_page"]
+__all__ = ["Watched", "chromium", "headless_chromium", "watched", "watched_page"]
 
 QUIET_BROWSER = [
     "--no-sandbox",
@@ -58,3 +58,17 @@ def watched_page(chromium: Browser) -> Iterator[Watched]:
     context.close()
     assert page.troubles == []
     assert [url for url in page.requests[1:] if not url.startswith("data:")] == []
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium for the tests of a module."""
+    with headless_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def watched(chromium: Browser) -> Iterator[Watched]:
+    """A page of it for one test."""
+    with watched_page(chromium) as page:
+        yield page

@@ -1,36 +1,20 @@
 """The order of the gallery: by any number of the rows or the task, by cost and by time, up and down."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tasks_lib.gallery import write_gallery
-from tests.gallery_browser import Watched, headless_chromium, watched_page
+from tests.gallery_browser import Watched
 from tests.gallery_dataset import row, write_shard
 from tests.test_gallery import data_of
 
 SCORES = [0.5, None, 0.75, 0.5, -2.0, 0.125, float("nan"), 9.25]
 BEST_FIRST = [7, 2, 0, 3, 5, 4, 1, 6]
 WORST_FIRST = [4, 5, 0, 3, 2, 7, 1, 6]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
-    with headless_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    """A page in which nothing may go wrong and which may ask for nothing but its own file."""
-    with watched_page(chromium) as page:
-        yield page
 
 
 def scored(folder: Path, scores: list[float | None]) -> Path:

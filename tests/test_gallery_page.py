@@ -1,7 +1,6 @@
 """The gallery in a real browser: filters, search, the detail view, keys, and what a prompt cannot do."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tasks_lib.gallery import write_gallery
-from tests.gallery_browser import Watched, headless_chromium, watched_page
+from tests.gallery_browser import Watched
 from tests.gallery_dataset import row, write_folder, write_shard
 
 ATTACK = "</script><img src=x onerror=\"document.title='broken'\"><!-- <script>"
@@ -19,20 +18,6 @@ ATTACK = "</script><img src=x onerror=\"document.title='broken'\"><!-- <script>"
 def folder(tmp_path: Path) -> Path:
     """A folder with rows of every kind."""
     return write_folder(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
-    with headless_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    """A page in which nothing may go wrong and which may ask for nothing but its own file."""
-    with watched_page(chromium) as page:
-        yield page
 
 
 def captions(page: Page) -> list[str]:

@@ -2,37 +2,19 @@
 
 import base64
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
 
-from tasks_lib.batches import process_batch
-from tasks_lib.build import Build
 from tasks_lib.gallery import write_gallery
-from tasks_lib.recipe import load_recipe
-from tests.gallery_browser import Watched, headless_chromium, watched_page
+from tests.built_folders import build_recipe
+from tests.gallery_browser import Watched
 from tests.gallery_dataset import IMAGE, drawing, row, write_folder, write_shard
 from tests.test_gallery import data_of
 
 Row = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium."""
-    with headless_chromium() as browser:
-        yield browser
-
-
-@pytest.fixture
-def watched(chromium: Browser) -> Iterator[Watched]:
-    """A page in which nothing may go wrong and which may ask for nothing but its own file."""
-    with watched_page(chromium) as page:
-        yield page
 
 
 @pytest.mark.parametrize("grouped", [False, True])
@@ -129,13 +111,7 @@ def _built(folder: Path, **task: Any) -> Path:
         "store": str(folder / "store"),
         "output": {"path": str(folder / "flat"), "splits": {"train": 0.6, "test": 0.4}},
     }
-    build = Build(load_recipe(recipe))
-    try:
-        for batch in build.batches():
-            build.add(process_batch(build.task, batch, build.recipe.checks))
-        build.finish()
-    finally:
-        build.close()
+    build_recipe(recipe)
     return folder / "flat"
 
 

@@ -147,7 +147,7 @@ def markdown_of(path: Path) -> list[Token]:
 
 @pytest.fixture
 def watched() -> Iterator[Watched]:
-    """A page of a headless Chromium in which nothing may go wrong."""
+    """A page of a browser of its own: while one is open, no flow can be run beside it."""
     with headless_chromium() as chromium, watched_page(chromium) as watched:
         yield watched
 

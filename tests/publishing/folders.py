@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tasks_lib.batches import process_batch
-from tasks_lib.build import Build
 from tasks_lib.publishing import publish_folder
 from tasks_lib.publishing.report import PublishReport
-from tasks_lib.recipe import load_recipe
+from tests.built_folders import build_recipe
 from tests.hub_repository import HubRepository
 from tests.recipes import drawn_by
 
@@ -22,13 +20,7 @@ def built(folder: Path, count: int = 12, splits: Any = None) -> Path:
     here = {"store": str(folder / "store"), "output": {"path": str(folder / "dataset"), "splits": splits or THREE}}
     prompts = [f"a red circle {number}" for number in range(count)]
     recipe = {**drawn_by({"type": "procedural", "width": 32, "height": 32}, prompts), **here}
-    build = Build(load_recipe(recipe))
-    try:
-        for batch in build.batches():
-            build.add(process_batch(build.task, batch, build.recipe.checks))
-        build.finish()
-    finally:
-        build.close()
+    build_recipe(recipe)
     return folder / "dataset"
 
 
