@@ -1,7 +1,6 @@
 """The dataset card: ``README.md`` with the YAML that ``load_dataset`` and the Hub's viewer read."""
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from tasks_lib.provenance import canonical_json
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport, dollars
 from tasks_lib.shards import SplitSize, split_folder
+from tasks_lib.version import imageloom_version
 
 if TYPE_CHECKING:
     from datasets import DatasetInfo, Features
@@ -87,7 +87,7 @@ def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Se
         total_cost=dollars(report.total_usd),
         checks=_checks(recipe, report),
         made_on=" to ".join(sorted(set(report.made))) if report.made else "none",
-        version=version("imageloom"),
+        version=imageloom_version(),
     )
 
 

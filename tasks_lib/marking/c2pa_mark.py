@@ -3,7 +3,6 @@
 import io
 import re
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 from PIL import Image
@@ -12,6 +11,7 @@ from tasks_lib.errors import MissingExtraError, RecipeError, StopError
 from tasks_lib.marking.credential import C2paMarking, Credential, read_credential
 from tasks_lib.marking.iptc import mark_as_generated, with_statement
 from tasks_lib.marking.xmp import Maker
+from tasks_lib.version import imageloom_version
 
 __all__ = ["open_c2pa_mark"]
 
@@ -76,7 +76,7 @@ class _C2paMark:
 
         self._settings = settings
         self._trained = trained
-        self._generator = {"name": "imageloom", "version": version("imageloom")}
+        self._generator = {"name": "imageloom", "version": imageloom_version()}
         signer = c2pa.Signer.from_info(
             c2pa.C2paSignerInfo(
                 settings.algorithm, credential.certificates, credential.private_key, settings.timestamp_url
