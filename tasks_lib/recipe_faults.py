@@ -1,6 +1,7 @@
 """What is wrong with a recipe, one sentence for each fault, in the recipe's own words."""
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,10 +14,19 @@ def sentences(error: ValidationError, settings: Mapping[str, Any]) -> list[str]:
     faults: dict[str, str] = {}
     for each in error.errors(include_url=False):
         place = _place(each["loc"], settings)
-        found = "" if each["type"] in {"missing", "unknown_key"} else f" (found {_short(each['input'])})"
-        message = each["msg"].removeprefix("Value error, ")
+        told = {"missing", "union_tag_invalid", "unknown_key"}
+        found = "" if each["type"] in told else f" (found {_short(each['input'])})"
+        message = _unknown_type(each["ctx"]) if each["type"] == "union_tag_invalid" else each["msg"]
+        message = message.removeprefix("Value error, ")
         faults.setdefault(place, f"{place + ': ' if place else ''}{message}{found}")
     return list(faults.values())
+
+
+def _unknown_type(facts: Mapping[str, Any]) -> str:
+    known = facts["expected_tags"].replace("'", "").split(", ")
+    near = get_close_matches(str(facts["tag"]), known, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known types: {', '.join(known)}, or your own as 'module:Class'"
+    return f"unknown type '{facts['tag']}'; {hint}"
 
 
 def _place(location: Sequence[int | str], settings: Any) -> str:

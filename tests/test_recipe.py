@@ -58,7 +58,14 @@ def test_a_recipe_survives_its_yaml() -> None:
         ),
         (drawn_by({"type": "procedural", "width": "x"}, ["x"]), r"recipe: task\.image_generation_model\.width: "),
         (changed(prompts={"path": "x.txt", "limit": 0}), r"recipe: prompts\.limit: "),
-        (drawn_by({"type": "procedurall"}, ["x"]), r"task\.image_generation_model.*'procedural'"),
+        (
+            drawn_by({"type": "procedurall"}, ["x"]),
+            r"task\.image_generation_model: unknown type 'procedurall'; did you mean 'procedural'\?",
+        ),
+        (
+            drawn_by({"type": "zzz"}, ["x"]),
+            r"unknown type 'zzz'; known types: diffusers, .*or your own as 'module:Class'",
+        ),
         (
             drawn_by({"type": "no_such_package.module:Model"}, ["x"]),
             r"'no_such_package.module:Model' cannot be imported",
