@@ -25,7 +25,7 @@ def sentences(error: ValidationError, settings: Mapping[str, Any]) -> list[str]:
 def _unknown_type(facts: Mapping[str, Any]) -> str:
     known = facts["expected_tags"].replace("'", "").split(", ")
     near = get_close_matches(str(facts["tag"]), known, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"known types: {', '.join(known)}, or your own as 'module:Class'"
+    hint = f"did you mean '{near[0]}'?" if near else f"known types: {', '.join(known)}"
     return f"unknown type '{facts['tag']}'; {hint}"
 
 

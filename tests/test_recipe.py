@@ -64,7 +64,7 @@ def test_a_recipe_survives_its_yaml() -> None:
         ),
         (
             drawn_by({"type": "zzz"}, ["x"]),
-            r"unknown type 'zzz'; known types: diffusers, .*or your own as 'module:Class'",
+            r"unknown type 'zzz'; known types: diffusers, .*openai",
         ),
         (
             drawn_by({"type": "no_such_package.module:Model"}, ["x"]),

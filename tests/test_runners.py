@@ -52,7 +52,7 @@ def flat(**settings: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("runner", "found"),
     [
-        ({"type": "process"}, r"runner: .*'thread', 'dask', 'ray'"),
+        ({"type": "process"}, r"runner: unknown type 'process'; known types: thread, dask, ray"),
         ({"type": "dask", "workers": 0}, r"runner\.workers: .*greater than or equal to 1 \(found 0\)"),
         ({"type": "dask", "adress": "x"}, r"runner: unknown key 'adress'; did you mean 'address'"),
         ({"type": "thread", "workers": 2}, r"runner: unknown key 'workers'; known keys: type"),
