@@ -22,8 +22,9 @@ from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport
 from tasks_lib.runners import ThreadRunner
 from tasks_lib.session import GenerationSession
+from tasks_lib.shard_names import shards_of
 from tasks_lib.shard_reader import read_without_images
-from tasks_lib.shards import ShardWriter, SplitSize, split_folder
+from tasks_lib.shards import ShardWriter, SplitSize
 from tasks_lib.source_table import read_source
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import ImageTask, Row
@@ -129,7 +130,7 @@ class Build:
         twin = self._duplicates.add(result.signature, name)
         if twin is None:
             return result
-        told = {"status": "rejected", "error": f"near duplicate: it looks like {twin}."}
+        told = {"status": "rejected", "error": f"near_duplicates: it looks like {twin}."}
         ledger = [{**entry, **told} for entry in result.ledger]
         return RowResult(result.split, {**result.columns, **told}, ledger, None)
 
@@ -170,13 +171,11 @@ class Build:
         assert self._features is not None
         distiset = Distiset()
         for config, splits in sizes.items():
-            folder = self._staged.place / split_folder(config)
+            shards = {split: shards_of(self._staged.place, config, split) for split in splits}
             distiset[config] = DatasetDict(
                 {
-                    split: read_without_images(
-                        sorted(folder.glob(f"{split}-*.parquet")), self._features, self.store.reference
-                    )
-                    for split in splits
+                    split: read_without_images(paths, self._features, self.store.reference)
+                    for split, paths in shards.items()
                 }
             )
         distiset.report = report

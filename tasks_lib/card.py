@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from tasks_lib.card_parts import card_metadata, loading, render_card
 from tasks_lib.columns import image_columns
+from tasks_lib.folder import CARD_FILE
 from tasks_lib.provenance import canonical_json
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport, dollars
-from tasks_lib.shards import SplitSize, split_folder
+from tasks_lib.shard_names import split_pattern
+from tasks_lib.shards import SplitSize
 from tasks_lib.version import imageloom_version
 
 if TYPE_CHECKING:
@@ -37,9 +39,7 @@ def write_card(
         samples: image files of the folder to show, relative to it.
     """
     infos = {config: _info(features, splits) for config, splits in sizes.items()}
-    paths = {
-        config: {split: f"{split_folder(config)}/{split}-*" for split in splits} for config, splits in sizes.items()
-    }
+    paths = {config: {split: split_pattern(config, split) for split in splits} for config, splits in sizes.items()}
     text, category = recipe.card, recipe.task.category
     metadata = card_metadata(
         recipe.name,
@@ -50,7 +50,7 @@ def write_card(
         language=text.language or None,
         task_categories=[category],
     )
-    path = folder / "README.md"
+    path = folder / CARD_FILE
     path.write_text(f"{metadata}\n{_body(recipe, report, features, samples)}", encoding="utf-8")
     return path
 
@@ -100,9 +100,7 @@ def _loaded(recipe: Recipe, report: BuildReport) -> str:
 
 def _checks(recipe: Recipe, report: BuildReport) -> dict[str, int]:
     """Every check that was on, with the images that it turned down."""
-    names = {"blank": "blank", "min_side": "too small", "near_duplicates": "near duplicate"}
-    on = [name for setting, name in names.items() if getattr(recipe.checks, setting)]
-    return {**dict.fromkeys(on, 0), **report.rejections}
+    return {**dict.fromkeys(recipe.checks.on, 0), **report.rejections}
 
 
 def _others(report: BuildReport) -> str:

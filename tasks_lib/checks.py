@@ -34,14 +34,20 @@ class NearDuplicates(Settings):
 
 
 class Checks(Settings):
-    """What an image must be to be kept; every check is off by default."""
+    """What an image must be to be kept; every check is off by default, and they look in the order of the fields."""
 
-    blank: bool = False
-    """Reject images whose pixels all have the same colour."""
     min_side: PositiveInt | None = None
     """Reject images whose shorter side has fewer pixels."""
+    blank: bool = False
+    """Reject images whose pixels all have the same colour."""
     near_duplicates: NearDuplicates | None = None
     """Reject images that look like an earlier one of the dataset."""
+
+    @property
+    def on(self) -> dict[str, Any]:
+        """The settings of the checks that are on, by name; a rejection's reason is that name, a colon, the finding."""
+        fields = type(self).model_fields
+        return {name: value for name in fields if (value := getattr(self, name)) != fields[name].default}
 
 
 @dataclass(frozen=True)
@@ -56,33 +62,52 @@ def inspect(data: bytes, checks: Checks) -> Inspection:
     """Inspect one image by itself.
 
     Args:
-        data: an encoded image; one that cannot be read is rejected.
+        data: an encoded image; one that a check cannot read is rejected by it.
         checks: what it must be.
 
     Returns:
         The reason of a rejection, or the signature to be compared with other images', if that is asked for.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if checks.min_side and min(image.size) < checks.min_side:
-                return Inspection(f"too small: {image.width} x {image.height} px, min_side is {checks.min_side}")
-            if not (checks.blank or checks.near_duplicates):
-                return Inspection()
-            pixels = _pixels(image)
-        if checks.blank and _blank(pixels):
-            # A fine pattern may be blank at a reduced size only.
-            with Image.open(io.BytesIO(data)) as image:
-                if reason := _blank(_pixels(image, reduced=False)):
-                    return Inspection(reason)
-    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
-        return Inspection(f"unreadable: {error}")
-    return Inspection(signature=_signature(pixels) if checks.near_duplicates else None)
+    picture = _Picture(data)
+    for check, setting in checks.on.items():
+        try:
+            finding = _finding(check, setting, picture)
+        except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+            finding = f"the image cannot be read: {error}"
+        if finding:
+            return Inspection(f"{check}: {finding}")
+    return Inspection(signature=_signature(picture.reduced()) if checks.near_duplicates else None)
 
 
-def _pixels(image: Image.Image, reduced: bool = True) -> Image.Image:
-    """The image as RGB, or as RGBA where it is transparent; a JPEG is quick to decode at down to an eighth."""
-    if reduced and image.format == "JPEG":
-        image.draft(None, (2 * _HASH_SIDE, 2 * _HASH_SIDE))
+class _Picture:
+    """An encoded image, decoded no further than the checks ask."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._reduced: Image.Image | None = None
+
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        with Image.open(io.BytesIO(self._data)) as image:
+            return image.size
+
+    def reduced(self) -> Image.Image:
+        """Its pixels, once for all checks; a JPEG is quick to decode at down to an eighth."""
+        if self._reduced is None:
+            with Image.open(io.BytesIO(self._data)) as image:
+                if image.format == "JPEG":
+                    image.draft(None, (2 * _HASH_SIDE, 2 * _HASH_SIDE))
+                self._reduced = _coloured(image)
+        return self._reduced
+
+    def whole(self) -> Image.Image:
+        """Its pixels at full size."""
+        with Image.open(io.BytesIO(self._data)) as image:
+            return _coloured(image)
+
+
+def _coloured(image: Image.Image) -> Image.Image:
+    """The image as RGB, or as RGBA where it is transparent."""
     image.load()
     if image.mode.startswith("I"):
         # Converting 16-bit grey clips instead of scaling.
@@ -91,14 +116,34 @@ def _pixels(image: Image.Image, reduced: bool = True) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def _finding(check: str, setting: Any, picture: _Picture) -> str | None:
+    """What a check that is on has against an image."""
+    match check:
+        case "min_side":
+            return _small(*picture.size(), setting)
+        case "blank":
+            # A fine pattern may be blank at a reduced size only.
+            return _blank(picture.reduced()) and _blank(picture.whole())
+        case "near_duplicates":
+            # It must be readable; build.py compares it with those before it.
+            picture.reduced()
+            return None
+        case _:
+            raise NotImplementedError(check)
+
+
+def _small(width: int, height: int, least: int) -> str | None:
+    return f"the shorter side of {width} x {height} px is under {least} px" if min(width, height) < least else None
+
+
 def _blank(pixels: Image.Image) -> str | None:
     bands: Any = pixels.getextrema()
     if pixels.mode == "RGBA" and bands[3][1] <= _BLANK_LEVELS:
-        return "blank: every pixel is transparent"
+        return "every pixel is transparent"
     if any(highest - lowest > 2 * _BLANK_LEVELS for lowest, highest in bands):
         return None
     colour = tuple((lowest + highest) // 2 for lowest, highest in bands[:3])
-    return f"blank: every pixel is within {_BLANK_LEVELS} levels of {colour}"
+    return f"every pixel is within {_BLANK_LEVELS} levels of {colour}"
 
 
 def _signature(pixels: Image.Image) -> str:

@@ -13,11 +13,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tasks_lib.errors import OutputError
+from tasks_lib.shard_names import ANY_SHARD
 
-__all__ = ["LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "is_being_built", "used_images"]
+__all__ = ["CARD_FILE", "LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "file_stamp", "is_being_built", "used_images"]
 
+CARD_FILE = "README.md"
 RECIPE_FILE = "recipe.yaml"
 LEDGER_FILE = "ledger.parquet"
+ELSEWHERE = "Choose another place (output.path of a recipe)"
 
 
 class StagedFolder:
@@ -49,13 +52,11 @@ class StagedFolder:
             self.path.mkdir()
         except Timeout as error:
             raise OutputError(
-                f"another build is at work on {self.place}. Wait for its end or stop it, then build again: what it "
-                "paid for is in the store."
+                f"another build, save or export is at work on {self.place}. Wait for its end or stop it, then start "
+                "again: what a build paid for is in the store."
             ) from error
         except (OSError, ValueError) as error:  # a ValueError is a null byte in the path
-            raise OutputError(
-                f"the dataset folder {str(self.place)!r} cannot be written: {error}. Choose another output.path."
-            ) from error
+            raise OutputError(f"the folder {str(self.place)!r} cannot be written: {error}. {ELSEWHERE}.") from error
 
     def put_in_place(self) -> Path:
         """Replace what is there by what was built, in one step."""
@@ -116,11 +117,11 @@ def _check_replaceable(place: Path) -> None:
     if not place.exists():
         return
     if not place.is_dir():
-        raise OutputError(f"output.path {place} is a file, where a folder goes. Choose another output.path.")
+        raise OutputError(f"{place} is a file, where a folder goes. {ELSEWHERE}.")
     if any(place.iterdir()) and not ((place / RECIPE_FILE).exists() and (place / LEDGER_FILE).exists()):
         raise OutputError(
-            f"output.path {place} is a folder with other things in it, not a dataset built by imageloom "
-            f"(no {RECIPE_FILE} and {LEDGER_FILE}), so it is not replaced. Choose another output.path or empty it."
+            f"{place} is a folder with other things in it, not a dataset built by imageloom (no {RECIPE_FILE} and "
+            f"{LEDGER_FILE}), so it is not replaced. {ELSEWHERE}, or empty it."
         )
 
 
@@ -147,6 +148,15 @@ def _atomic_exchange(new: Path, old: Path) -> bool:
     return bool(library.renameat2(here, paths[0], here, paths[1], 2) == 0)  # RENAME_EXCHANGE
 
 
+def file_stamp(path: Path) -> tuple[int, ...]:
+    """What changes with a file: its inode, size in bytes and time of change in ns; empty if it is not there."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ()
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
+
+
 def used_images(folders: Iterable[Path]) -> set[str]:
     """The names of every image that a dataset below these folders uses: by its ledger, and by its shards.
 
@@ -170,7 +180,7 @@ def _images_of(dataset: Path) -> set[str]:
 
     ledger = pq.read_table(dataset / LEDGER_FILE, columns=["fingerprint"])
     used = set(ledger["fingerprint"].drop_null().to_pylist())
-    for shard in sorted(dataset.glob("*/*-of-*.parquet")):
+    for shard in sorted(dataset.glob(ANY_SHARD)):
         file = pq.ParquetFile(shard)
         # What a task made itself has no fingerprint; it is known by the name in the image column.
         paths = [column.path for column in map(file.schema.column, range(len(file.schema))) if column.name == "path"]

@@ -72,8 +72,8 @@ class Ledger:
             if entry["error"]:
                 self.reasons[entry["error"]] += 1
             if entry["status"] == "rejected":
-                # A check's reasons begin with its name: "blank: every pixel is ..."
-                self.rejections[entry["error"].partition(":")[0]] += 1
+                # A check's reasons begin with its name in the recipe: "blank: every pixel is ..."
+                self.rejections[entry["error"].partition(": ")[0]] += 1
             if entry["created"]:
                 self.days.add(entry["created"][:10])
         self._writer.write_table(pa.Table.from_pylist(list(entries), schema=self._schema))

@@ -9,28 +9,18 @@ from typing import TYPE_CHECKING, Any
 from tasks_lib.columns import image_columns
 from tasks_lib.errors import StoreError
 from tasks_lib.images import REFERENCE_PREFIX
-from tasks_lib.parquet_shards import BYTES_A_SHARD, number_shards, open_shard
+from tasks_lib.parquet_shards import BYTES_A_GROUP, ROWS_A_GROUP, ParquetShards
+from tasks_lib.shard_names import split_folder
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from datasets import Features
 
-__all__ = ["Mark", "ShardWriter", "SplitSize", "split_folder"]
+__all__ = ["Mark", "ShardWriter", "SplitSize"]
 
 Mark = Callable[[bytes, str], bytes]
-
-ROWS_A_GROUP = 100
-"""Measured: reading one row takes 7 ms from a group of 100, 198 ms from one of 1,000."""
-BYTES_A_GROUP = 64 * 1024 * 1024
-"""Bounds memory where images are large; the Hub's viewer fails above 300 MB."""
-
-
-def split_folder(config: str) -> str:
-    """The folder of a config's shards: ``data`` for the default config, else its name."""
-    return "data" if config == "default" else config
 
 
 @dataclass
@@ -44,14 +34,12 @@ class SplitSize:
 
 @dataclass
 class _OpenSplit:
-    """What is not yet written of one split of one config."""
+    """The shards of one split of one config, and what is not yet written of it."""
 
+    shards: ParquetShards
     size: SplitSize = field(default_factory=SplitSize)
     rows: list[Row] = field(default_factory=list)
     bytes_in_group: int = 0
-    bytes_in_shard: int = 0
-    writer: "pq.ParquetWriter | None" = None
-    paths: list[Path] = field(default_factory=list)
 
 
 class ShardWriter:
@@ -89,7 +77,8 @@ class ShardWriter:
 
     def open_split(self, config: str, split: str) -> None:
         """Give a split its place among the others; it is left out if it stays empty, which `datasets` cannot load."""
-        self._splits.setdefault((config, split), _OpenSplit())
+        shards = ParquetShards(self._folder / split_folder(config), split, self._features)
+        self._splits.setdefault((config, split), _OpenSplit(shards))
 
     def write(self, config: str, split: str, rows: Sequence[Row]) -> None:
         """Append rows to a split; image bytes are read from the store now.
@@ -114,8 +103,7 @@ class ShardWriter:
         for (config, split), state in sorted(self._splits.items(), key=lambda item: item[0][0] != "default"):
             if not state.size.rows:
                 continue
-            _close_shard(state)
-            state.size.file_bytes = sum(path.stat().st_size for path in number_shards(state.paths, split))
+            state.size.file_bytes = sum(path.stat().st_size for path in state.shards.close())
             sizes.setdefault(config, {})[split] = state.size
         return sizes
 
@@ -123,7 +111,7 @@ class ShardWriter:
         """Close files that will not be finished."""
         self._thread.shutdown()
         for state in self._splits.values():
-            _close_shard(state)
+            state.shards.abandon()
 
     def _read_images(self, rows: Sequence[Row]) -> dict[str, bytes | None]:
         cells = [row.get(name) for row in rows for name in self._images]
@@ -165,24 +153,8 @@ class ShardWriter:
         table = self._table(state.rows)
         # One group at a time waits to be written, so that memory stays flat.
         self._settled()
-        self._writing = self._thread.submit(self._write_group, key, table, state.bytes_in_group)
+        self._writing = self._thread.submit(state.shards.write, table, state.bytes_in_group)
         state.rows, state.bytes_in_group = [], 0
-
-    def _write_group(self, key: tuple[str, str], table: "pa.Table", size: int) -> None:
-        state = self._splits[key]
-        writer = state.writer or self._open_shard(key)
-        writer.write_table(table)
-        state.bytes_in_shard += size
-        if state.bytes_in_shard >= BYTES_A_SHARD:
-            _close_shard(state)
-
-    def _open_shard(self, key: tuple[str, str]) -> "pq.ParquetWriter":
-        config, split = key
-        state = self._splits[key]
-        path = self._folder / split_folder(config) / f"{split}-{len(state.paths):05d}.parquet"
-        state.paths.append(path)
-        state.writer = open_shard(path, self._features)
-        return state.writer
 
     def _table(self, rows: list[Row]) -> "pa.Table":
         import pyarrow as pa
@@ -195,12 +167,6 @@ class ShardWriter:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
-
-
-def _close_shard(state: _OpenSplit) -> None:
-    if state.writer is not None:
-        state.writer.close()
-    state.writer, state.bytes_in_shard = None, 0
 
 
 def _file_name(reference: str) -> str:

@@ -135,7 +135,7 @@ def test_two_runs_at_once_ask_no_image_twice(server: PrefectServer, tmp_path: Pa
         runs = [end_of(server, run_id) for run_id in [started(server, recipe) for _ in range(2)]]
     told = {run["state_type"]: run["state"]["message"] for run in runs}
     assert told["COMPLETED"].startswith(f"{IMAGES} of {IMAGES} images")
-    assert told["FAILED"].startswith(f"another build is at work on {tmp_path / 'dataset'}.")
+    assert told["FAILED"].startswith(f"another build, save or export is at work on {tmp_path / 'dataset'}.")
     assert Counter(call.prompt for call in endpoint.calls) == {f"prompt {number}": 1 for number in range(IMAGES)}
     assert len(load_dataset(str(tmp_path / "dataset"))["train"]) == IMAGES
 

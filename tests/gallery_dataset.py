@@ -116,7 +116,7 @@ def write_folder(folder: Path) -> Path:
     }
     for name, rows in parts.items():
         write_shard(folder / f"data/{name}.parquet", rows, score=pa.float64())
-    rejected = row(24, status="rejected", error="near duplicate: it looks like row 3, generation 0.")
+    rejected = row(24, status="rejected", error="near_duplicates: it looks like row 3, generation 0.")
     write_shard(folder / "rejected/train-00000-of-00001.parquet", [rejected])
     nothing = {"image": None, "generation": None}
     failed = [

@@ -10,6 +10,7 @@ from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 
 from tasks_lib.card import write_card
+from tasks_lib.checks import Checks
 from tasks_lib.errors import RecipeError
 from tasks_lib.recipe import load_recipe
 from tasks_lib.report import BuildReport
@@ -33,6 +34,20 @@ def test_the_card_is_the_golden_one(tmp_path: Path) -> None:
     assert _card(tmp_path, TEXT).read_text(encoding="utf-8") == GOLDEN.read_text(encoding="utf-8").replace(
         "VERSION", version("imageloom")
     )
+
+
+def test_a_check_of_tomorrow_stands_in_the_card(tmp_path: Path) -> None:
+    """Every check that is on has its line under the name of its setting, also one that this code does not know."""
+
+    class Tomorrow(Checks):
+        """With one check more, which has a setting and turned down nothing, and one that is off."""
+
+        sharpness: float | None = None
+        text: bool = False
+
+    card = _card(tmp_path, TEXT, Tomorrow(blank=True, sharpness=0.5)).read_text(encoding="utf-8")
+    assert "| blank | 2 |\n| sharpness | 0 |\n\n" in card
+    assert "text |" not in card
 
 
 def test_the_hub_reads_its_metadata(tmp_path: Path) -> None:
@@ -69,7 +84,7 @@ def test_what_the_hub_would_refuse_is_refused_at_once(tmp_path: Path, text: dict
         _card(tmp_path, text)
 
 
-def _card(folder: Path, text: dict[str, Any]) -> Path:
+def _card(folder: Path, text: dict[str, Any], checks: Checks | None = None) -> Path:
     recipe = load_recipe(
         {
             "name": "shapes",
@@ -79,7 +94,7 @@ def _card(folder: Path, text: dict[str, Any]) -> Path:
                 "type": "image_generation",
                 "image_generation_model": {"type": "procedural", "width": 64, "height": 64},
             },
-            "checks": {"blank": True, "near_duplicates": {"distance": 4}},
+            "checks": checks or {"blank": True, "near_duplicates": {"distance": 4}},
             "card": text,
             "output": {"path": str(folder / "shapes"), "splits": {"train": 0.5, "test": 0.5}},
         }

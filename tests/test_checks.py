@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from itertools import permutations
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from pydantic import ValidationError
 
-from tasks_lib.checks import Checks, DuplicateIndex, NearDuplicates, inspect
+from tasks_lib.checks import Checks, DuplicateIndex, Inspection, NearDuplicates, inspect
+from tests.built_folders import build_recipe
+from tests.recipes import drawn_by
 
+EVERY_CHECK: dict[str, Any] = {"min_side": 64, "blank": True, "near_duplicates": {"distance": 32}}
 BLANK = Checks(blank=True)
 NEAR = Checks(near_duplicates=NearDuplicates())
 COLOURS = ["red", "blue", "green", "yellow", "black", "white"]
@@ -68,8 +72,9 @@ def are_alike(one: bytes, other: bytes, distance: int = 4) -> bool:
 
 def test_everything_is_off_by_default() -> None:
     """Without checks even an image that cannot be read passes, unread."""
-    found = inspect(encode(Image.new("RGB", (1, 1))), Checks())
-    assert (found.reason, found.signature) == (None, None)
+    assert Checks().on == {}
+    for data in (encode(Image.new("RGB", (1, 1))), b"<html>"):
+        assert inspect(data, Checks()) == Inspection()
 
 
 @settings(deadline=None)
@@ -130,17 +135,42 @@ def test_transparency_decides_what_is_blank() -> None:
 def test_the_shorter_side_decides(width: int, height: int, least: int) -> None:
     """An image passes if both sides have enough pixels; if not, the reason names its size and the bound."""
     reason = inspect(encode(Image.new("RGB", (width, height))), Checks(min_side=least)).reason
-    assert reason == (f"too small: {width} x {height} px, min_side is {least}" if min(width, height) < least else None)
+    expected = f"min_side: the shorter side of {width} x {height} px is under {least} px"
+    assert reason == (expected if min(width, height) < least else None)
 
 
-@pytest.mark.parametrize("checks", [BLANK, NEAR, Checks(min_side=1)])
-def test_what_cannot_be_read_is_rejected(checks: Checks) -> None:
-    """Bytes that are no image, or stop being one, are rejected with the decoder's reason."""
-    assert str(inspect(b"", checks).reason).startswith("unreadable: ")
-    assert str(inspect(b"<html>", checks).reason).startswith("unreadable: ")
-    whole = encode(scene())
-    if checks.min_side is None:
-        assert str(inspect(whole[: len(whole) // 2], checks).reason).startswith("unreadable: ")
+@pytest.mark.parametrize("name", Checks.model_fields)
+@pytest.mark.parametrize("data", [b"", b"<html>"])
+def test_what_cannot_be_read_is_rejected(name: str, data: bytes) -> None:
+    """Bytes that are no image are rejected with the decoder's reason, by the first check that looks, in its name."""
+    names = list(Checks.model_fields)
+    for together in ([name], names[names.index(name) :]):
+        checks = Checks.model_validate({each: EVERY_CHECK[each] for each in together})
+        assert str(inspect(data, checks).reason).startswith(f"{name}: the image cannot be read: ")
+
+
+@pytest.mark.parametrize("checks", [BLANK, NEAR])
+def test_what_breaks_off_is_rejected_by_the_check_that_sees_it(checks: Checks) -> None:
+    """Half an image has a size, so `min_side` keeps it; a check that needs its pixels rejects it in its own name."""
+    data = encode(scene())
+    data = data[: len(data) // 2]
+    assert inspect(data, Checks(min_side=1)).reason is None
+    (name,) = checks.on
+    both = checks.model_copy(update={"min_side": 1})
+    assert str(inspect(data, both).reason).startswith(f"{name}: the image cannot be read: ")
+
+
+@pytest.mark.parametrize("name", Checks.model_fields)
+def test_a_rejection_begins_with_the_name_of_its_setting(tmp_path: Path, name: str) -> None:
+    """In a built dataset the reason, the report and the card name a check as the recipe's `checks` do."""
+    model = {"type": "tests.custom_tasks:FlatColour"}
+    recipe = drawn_by(model, [f"colour {'x' * (number % 9)}" for number in range(30)])
+    places = {"store": str(tmp_path / "store"), "output": {"path": str(tmp_path / "dataset")}}
+    distiset = build_recipe({**recipe, **places, "checks": {name: EVERY_CHECK[name]}})
+    reasons = distiset["rejected"]["train"]["error"]
+    assert {reason.partition(": ")[0] for reason in reasons} == {name}
+    assert distiset.report is not None and distiset.report.rejections == {name: len(reasons)}
+    assert f"| {name} | {len(reasons)} |" in (tmp_path / "dataset/README.md").read_text(encoding="utf-8")
 
 
 def test_a_rejected_image_has_no_signature() -> None:

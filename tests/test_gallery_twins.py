@@ -64,7 +64,7 @@ def test_a_near_duplicate_opens_beside_its_twin(tmp_path: Path, watched: Watched
         f"row 3, generation 0: {row(20)['prompt']}",
     ]
     assert figures.locator("img").last.get_attribute("alt") == row(20)["prompt"]
-    assert "near duplicate: it looks like row 3, generation 0." in page.locator("#facts").inner_text()
+    assert "near_duplicates: it looks like row 3, generation 0." in page.locator("#facts").inner_text()
     _assert_side_by_side(figures)
 
 

@@ -7,8 +7,8 @@ from tasks_lib.columns import image_columns
 from tasks_lib.distiset.image_conversion import converted_fingerprint
 from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.report import BuildReport
+from tasks_lib.shard_names import shards_of
 from tasks_lib.shard_reader import read_without_images
-from tasks_lib.shards import split_folder
 
 __all__ = ["holds_still"]
 
@@ -23,7 +23,7 @@ def holds_still(report: BuildReport, configs: Mapping[str, Config]) -> bool:
     ours = {(config, split): each for config, value in configs.items() for split, each in splits_of(value).items()}
     folder = Path(report.folder)
     return held == set(ours) and all(
-        dataset._fingerprint == _fingerprint(sorted((folder / split_folder(config)).glob(f"{split}-*.parquet")))
+        dataset._fingerprint == _fingerprint(shards_of(folder, config, split))
         for (config, split), dataset in ours.items()
     )
 

@@ -11,15 +11,14 @@ from tasks_lib.distiset.embedding import embedded_groups
 from tasks_lib.distiset.marks import TableMark
 from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError, UsageError
-from tasks_lib.parquet_shards import BYTES_A_SHARD, number_shards, open_shard
-from tasks_lib.shards import split_folder
+from tasks_lib.folder import CARD_FILE
+from tasks_lib.parquet_shards import ParquetShards
+from tasks_lib.shard_names import split_folder, split_pattern
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetInfo
 
 __all__ = ["check_names", "write_dataset_folder"]
-
-CARD = "README.md"
 
 
 def write_dataset_folder(
@@ -57,13 +56,13 @@ def write_dataset_folder(
             raise OutputError(f"{folder} is not empty, so no dataset is written there. Choose another folder.")
         infos = {config: _write_config(value, folder / split_folder(config), mark) for config, value in configs.items()}
         paths = {
-            config: {split: f"{split_folder(config)}/{split}-*" for split in splits_of(value)}
+            config: {split: split_pattern(config, split) for split in splits_of(value)}
             for config, value in configs.items()
         }
         text = card_metadata(name, infos, paths)
         if generate_card:
             text += "\n" + card_body(name, configs, citations, loading(name, _first(configs)))
-        (folder / CARD).write_text(text, encoding="utf-8")
+        (folder / CARD_FILE).write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"the dataset cannot be written to {folder}: {error}. Choose another folder.") from error
     return folder
@@ -128,18 +127,12 @@ def _write_config(config: Config, folder: Path, mark: TableMark | None) -> "Data
 
 
 def _write_split(dataset: "Dataset", folder: Path, split: str, mark: TableMark | None) -> tuple[list[Path], int]:
-    paths = [folder / f"{split}-00000.parquet"]
-    writer = open_shard(paths[0], dataset.features)
-    in_shard = size = 0
+    shards = ParquetShards(folder, split, dataset.features)
+    size = 0
     try:
         for table in embedded_groups(dataset, mark):
-            if in_shard >= BYTES_A_SHARD:
-                writer.close()
-                paths.append(folder / f"{split}-{len(paths):05d}.parquet")
-                writer, in_shard = open_shard(paths[-1], dataset.features), 0
-            writer.write_table(table)
-            in_shard += table.nbytes
+            shards.write(table, table.nbytes)
             size += table.nbytes
+        return shards.close(), size
     finally:
-        writer.close()
-    return number_shards(paths, split), size
+        shards.abandon()

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING
 
 from tasks_lib.distiset.marks import TableMark
 from tasks_lib.errors import ImageCellError
+from tasks_lib.parquet_shards import BYTES_A_GROUP, ROWS_A_GROUP
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-__all__ = ["BYTES_A_GROUP", "ROWS_A_GROUP", "embedded_groups"]
+__all__ = ["embedded_groups"]
 
-ROWS_A_GROUP = 100
-"""As in the shards of a build."""
-BYTES_A_GROUP = 64 * 1024 * 1024
 READERS = 8
 ROWS_A_READER = 2
 """An image of a store far away takes tens of milliseconds to come."""

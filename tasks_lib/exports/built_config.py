@@ -1,24 +1,22 @@
 """One config of a dataset folder as an export reads it: a few rows at a time, and from one build throughout."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks_lib.columns import image_columns, source_features
 from tasks_lib.errors import OutputError
-from tasks_lib.shards import split_folder
+from tasks_lib.folder import CARD_FILE, file_stamp
+from tasks_lib.shard_names import ANY_SHARD, ShardName, config_of_folder, split_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
-__all__ = ["CARD", "BuiltConfig", "OnRows"]
+__all__ = ["BuiltConfig", "OnRows"]
 
 OnRows = Callable[[int, int], None]
 
-CARD = "README.md"
-SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")
 ROWS_AT_ONCE = 16
 BYTES_AT_ONCE = 4 * 1024 * 1024
 """Of a column that are read ahead, or a whole row group of images would be."""
@@ -106,41 +104,34 @@ class BuiltConfig:
         self.image_bytes += len(cell["bytes"])
         return bytes(cell["bytes"])
 
-    def _current_stamps(self) -> list[tuple[int, ...] | None]:
-        return [_stamp(path) for shards in self._shards.values() for path in shards]
+    def _current_stamps(self) -> list[tuple[int, ...]]:
+        return [file_stamp(path) for shards in self._shards.values() for path in shards]
 
 
 def _find_shards(folder: Path, config: str) -> dict[str, Sequence[Path]]:
     if not folder.is_dir():
         raise OutputError(f"there is no folder {folder} to export. Give the folder of a dataset.")
-    found = [path for path in folder.glob("*/*.parquet") if SHARD.fullmatch(path.name)]
-    found.sort(key=lambda path: (_part(path, "split") != "train", path))
-    if not found or not (folder / CARD).is_file():
-        missing = CARD if found else "*/*-of-*.parquet"
+    found = {path: name for path in folder.glob(ANY_SHARD) if (name := ShardName.of(path))}
+    if not found or not (folder / CARD_FILE).is_file():
+        missing = CARD_FILE if found else ANY_SHARD
         raise OutputError(
             f"{folder} is not a finished dataset folder: it has no {missing}. Give the folder that a build wrote."
         )
     splits: dict[str, list[Path]] = {}
-    for path in found:
+    for path in sorted(found, key=lambda path: (found[path].split != "train", path)):
         if path.parent.name == split_folder(config):
-            splits.setdefault(_part(path, "split"), []).append(path)
+            splits.setdefault(found[path].split, []).append(path)
     if not splits:
-        names = sorted({"default" if path.parent.name == "data" else path.parent.name for path in found})
+        names = sorted({config_of_folder(path.parent.name) for path in found})
         raise OutputError(f"{folder} has no config {config!r}; it has {', '.join(names)}.")
     for split, shards in splits.items():
-        expected = int(_part(shards[0], "count"))
-        if [int(_part(path, "number")) for path in shards] != list(range(expected)):
+        expected = found[shards[0]].count
+        if [found[path].number for path in shards] != list(range(expected)):
             raise OutputError(
                 f"shards of {folder / split_folder(config) / split} are missing or left over: {len(shards)} found, "
                 f"{expected} expected. Build the dataset again, or copy all of it."
             )
     return dict(splits)
-
-
-def _part(path: Path, name: str) -> str:
-    match = SHARD.fullmatch(path.name)
-    assert match
-    return match[name]
 
 
 def _read_rows(path: Path) -> int:
@@ -161,11 +152,3 @@ def _read_features(path: Path) -> "Features":
 
 def _unreadable(path: Path, error: Exception) -> OutputError:
     return OutputError(f"the shard {path} cannot be read: {error}. Build the dataset again, or copy it again.")
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return (found.st_ino, found.st_size, found.st_mtime_ns)

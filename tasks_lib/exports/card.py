@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks_lib.card_parts import card_metadata
-from tasks_lib.exports.built_config import CARD, BuiltConfig
+from tasks_lib.exports.built_config import BuiltConfig
 from tasks_lib.exports.formats import ExportFormat, Layout, loading
+from tasks_lib.folder import CARD_FILE
 
 if TYPE_CHECKING:
     from datasets import DatasetInfo
@@ -52,7 +53,7 @@ from datasets import load_dataset
 dataset = load_dataset({json.dumps(place, ensure_ascii=False)})
 ```
 """
-    (folder / CARD).write_text(text, encoding="utf-8")
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
 def _info(read: BuiltConfig, layout: Layout) -> "DatasetInfo":

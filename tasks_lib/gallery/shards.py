@@ -1,11 +1,12 @@
 """The shards of a dataset folder, and how the gallery reads some of their rows."""
 
-import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tasks_lib.shard_names import ShardName, split_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Rows", "Shard", "evenly_spread", "find_shards", "wanted_rows"]
 
-CONFIG_FOLDERS = {"data": ("default", "ok"), "rejected": ("rejected", "rejected"), "failed": ("failed", "failed")}
-"""Folder of shards -> its config, and the status of rows that state none."""
+STATUSES = {"default": "ok", "rejected": "rejected", "failed": "failed"}
+"""Config -> the status of its rows that state none."""
 
 ROWS_AT_ONCE = 32
 
@@ -45,9 +46,10 @@ def find_shards(folder: Path) -> list[Shard]:
     import pyarrow.parquet as pq
 
     shards: list[Shard] = []
-    for name, (config, status) in CONFIG_FOLDERS.items():
+    for config, status in STATUSES.items():
         counted: dict[str, int] = {}
-        for path in sorted((folder / name).glob("*.parquet"), key=lambda path: (_split(path) != "train", path.name)):
+        found = (folder / split_folder(config)).glob("*.parquet")
+        for path in sorted(found, key=lambda path: (_split(path) != "train", path.name)):
             split, rows = _split(path), pq.read_metadata(path).num_rows
             shards.append(Shard(path, config, split, status, counted.get(split, 0), rows))
             counted[split] = counted.get(split, 0) + rows
@@ -55,7 +57,8 @@ def find_shards(folder: Path) -> list[Shard]:
 
 
 def _split(path: Path) -> str:
-    return re.sub(r"-\d+-of-\d+$", "", path.stem)
+    name = ShardName.of(path)
+    return name.split if name else path.stem
 
 
 def evenly_spread(total: int, count: int) -> list[int]:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks_lib.folder import LEDGER_FILE
 from tasks_lib.gallery.entries import Row, read_entries
 from tasks_lib.gallery.shards import Shard, wanted_rows
 
 __all__ = ["read_twins", "with_twins"]
 
-LEDGER = "ledger.parquet"
-REASON = re.compile(r"near duplicate: it looks like (row (\d+), generation (\d+))\.")
+REASON = re.compile(r"near_duplicates: it looks like (row (\d+), generation (\d+))\.")
 
 _Generation = tuple[int, int]
 """Number of the source's row, and of the generation in it."""
@@ -25,7 +25,7 @@ def with_twins(entries: Sequence[Row], folder: Path) -> list[Row]:
         folder: a dataset folder; without a ledger in it no twin is found.
     """
     reasons = [_reason(entry) for entry in entries]
-    fingerprints = _fingerprints(folder / LEDGER, {_generation(reason) for reason in reasons if reason})
+    fingerprints = _fingerprints(folder / LEDGER_FILE, {_generation(reason) for reason in reasons if reason})
     return [
         {**entry, "twin": {"name": reason[1], "fingerprint": fingerprints[_generation(reason)]}}
         if reason and _generation(reason) in fingerprints

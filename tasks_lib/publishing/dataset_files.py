@@ -9,11 +9,10 @@ import yaml
 from huggingface_hub import metadata_load
 
 from tasks_lib.errors import OutputError, PublishError
-from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, is_being_built
+from tasks_lib.folder import CARD_FILE, LEDGER_FILE, RECIPE_FILE, file_stamp, is_being_built
 
 __all__ = ["DatasetFile", "check_finished", "check_unchanged", "files_of"]
 
-CARD = "README.md"
 LARGEST_BLOB = 10 * 1024 * 1024
 """Bytes above which the Hub stores a file as LFS in any case, so that its hash as a git blob is of no use."""
 
@@ -31,7 +30,7 @@ class DatasetFile:
     blob: str | None = None
     """The hash that git gives it as a blob; ``None`` for a large file."""
     stamp: tuple[int, ...] = ()
-    """Inode, size and time of change when it was read."""
+    """The :func:`tasks_lib.folder.file_stamp` when it was read."""
 
     @property
     def hashes(self) -> frozenset[str]:
@@ -55,7 +54,7 @@ def check_finished(folder: Path) -> None:
         raise _unfinished(folder, f"it has {built[0]} only, of the two files {RECIPE_FILE} and {LEDGER_FILE}")
     missing = [pattern for pattern in _patterns_of(folder) if not any(folder.glob(pattern))]
     if missing:
-        raise _unfinished(folder, f"there is no file {missing[0]}, which {CARD} names")
+        raise _unfinished(folder, f"there is no file {missing[0]}, which {CARD_FILE} names")
     if is_being_built(folder):
         raise OutputError(f"a build is at work in {folder}. Publish it when the build has ended.")
 
@@ -79,7 +78,7 @@ def check_unchanged(files: Sequence[DatasetFile]) -> None:
     Raises:
         PublishError: a build has replaced it, so that what was sent may be half of each.
     """
-    changed = [file.path for file in files if isinstance(file.source, Path) and _stamp(file.source) != file.stamp]
+    changed = [file.path for file in files if isinstance(file.source, Path) and file_stamp(file.source) != file.stamp]
     if changed:
         raise PublishError(
             f"{changed[0]} changed while the dataset was being published, so nothing of it was made visible. "
@@ -89,17 +88,17 @@ def check_unchanged(files: Sequence[DatasetFile]) -> None:
 
 def _patterns_of(folder: Path) -> list[str]:
     """Where the card says that the data is."""
-    card = folder / CARD
+    card = folder / CARD_FILE
     if not card.is_file():
-        raise _unfinished(folder, f"it has no {CARD}")
+        raise _unfinished(folder, f"it has no {CARD_FILE}")
     try:
         configs = (metadata_load(card) or {}).get("configs") or []
         parts = [part for config in configs for part in config["data_files"]]
         patterns = [path for part in parts for path in _as_list(part["path"])]
     except (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise _unfinished(folder, f"the YAML of {CARD} cannot be read ({type(error).__name__})") from error
+        raise _unfinished(folder, f"the YAML of {CARD_FILE} cannot be read ({type(error).__name__})") from error
     if not patterns:
-        raise _unfinished(folder, f"the YAML of {CARD} names no data")
+        raise _unfinished(folder, f"the YAML of {CARD_FILE} names no data")
     return patterns
 
 
@@ -115,7 +114,7 @@ def _unfinished(folder: Path, why: str) -> OutputError:
 
 
 def _read(path: Path, name: str, on_read: Callable[[int], None]) -> DatasetFile:
-    stamp = _stamp(path)
+    stamp = file_stamp(path)
     size = path.stat().st_size
     if size <= LARGEST_BLOB:
         content = path.read_bytes()
@@ -137,11 +136,3 @@ def _blocks(path: Path) -> Iterator[bytes]:
 def _blob_hash(content: bytes) -> str:
     """The hash that git gives a file's content (Pro Git, section 10.2); it names content, and protects nothing."""
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return ()
-    return (found.st_ino, found.st_size, found.st_mtime_ns)

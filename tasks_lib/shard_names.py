@@ -1,0 +1,51 @@
+"""Where the shards of a dataset folder lie and what they are called: ``data/train-00000-of-00002.parquet``."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["ANY_SHARD", "ShardName", "config_of_folder", "shards_of", "split_folder", "split_pattern"]
+
+ANY_SHARD = "*/*-of-*.parquet"
+"""The pattern of every shard of a dataset folder."""
+NAME = re.compile(r"(?P<split>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")
+
+
+@dataclass(frozen=True)
+class ShardName:
+    """What the name of a finished shard tells; as a string it is the name."""
+
+    split: str
+    number: int
+    """Counted from 0."""
+    count: int
+    """How many shards the split has."""
+
+    @classmethod
+    def of(cls, path: Path) -> "ShardName | None":
+        """What a file's name tells; ``None`` if it is no shard's."""
+        match = NAME.fullmatch(path.name)
+        return cls(match["split"], int(match["number"]), int(match["count"])) if match else None
+
+    def __str__(self) -> str:
+        return f"{self.split}-{self.number:05d}-of-{self.count:05d}.parquet"
+
+
+def split_folder(config: str) -> str:
+    """The folder of a config's shards: ``data`` for the default config, else its name."""
+    return "data" if config == "default" else config
+
+
+def config_of_folder(name: str) -> str:
+    """The config whose shards lie in a folder of this name."""
+    return "default" if name == "data" else name
+
+
+def split_pattern(config: str, split: str) -> str:
+    """What the card calls the shards of a split."""
+    return f"{split_folder(config)}/{split}-*"
+
+
+def shards_of(folder: Path, config: str, split: str) -> list[Path]:
+    """The shards of a split of a dataset folder, in order."""
+    return sorted((folder / split_folder(config)).glob(f"{split}-*.parquet"))
