@@ -2,25 +2,22 @@
 
 import asyncio
 import gc
-import sys
 from collections.abc import Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 from prefect import flow
-from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.publish_image_dataset import publish_dataset
-from flows.secret_blocks import secrets_in_environment
+from flows.run_secrets import refuse_secret_parameters, secrets_in_environment
 from tasks_lib.build import Build
 from tasks_lib.distiset import Distiset
 from tasks_lib.errors import ImageloomError, TooManyFailuresError
-from tasks_lib.plain_secrets import refuse_secrets
 from tasks_lib.prefect_tasks import MOST_BATCHES_IN_PLAY, final_state, results_in_order
 from tasks_lib.publishing import check_token
 from tasks_lib.recipe import Recipe, load_recipe
@@ -66,9 +63,7 @@ async def build_image_dataset(
 
 
 async def _build(recipe: Recipe | str, limit: int | None, overrides: dict[str, Any] | None) -> Distiset:
-    context = FlowRunContext.get()
-    # As the server keeps them.
-    refuse_secrets(context.flow_run.parameters if context and context.flow_run else {})
+    refuse_secret_parameters()
     loaded = load_recipe(recipe, overrides)
     # Else the garbage collector walks the half a million objects of imported modules time and again meanwhile:
     # measured, that made a rerun a tenth slower, and 1,000 calls of 100 ms half a second.
@@ -117,9 +112,3 @@ async def _run(build: Build) -> Distiset:
     await show_report(distiset.report)
     emit_built(distiset.report)
     return distiset
-
-
-if __name__ == "__main__":
-    from flows.cli import app
-
-    app(["build", *sys.argv[1:]])

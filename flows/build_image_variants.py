@@ -6,6 +6,7 @@ from typing import cast
 from prefect import flow
 
 from flows.build_image_dataset import build_image_dataset
+from flows.run_secrets import refuse_secret_parameters
 from tasks_lib.distiset import Distiset
 from tasks_lib.prefect_tasks import final_state
 from tasks_lib.recipe import Recipe
@@ -34,6 +35,7 @@ async def build_image_variants(
 
 
 async def _variants(images: Recipe | str, variants: Recipe | str, limit: int | None, push_to: str | None) -> Distiset:
+    refuse_secret_parameters()
     made = await build_image_dataset(images, limit=limit)
     assert made.report is not None
     edited = await build_image_dataset(variants, overrides={"prompts.dataset": made.report.folder})

@@ -88,6 +88,7 @@ def publish(
                 overwrite=overwrite,
                 dry_run=dry_run,
                 on_progress=on_progress,
+                way_on=f"The dataset stays in {folder}; run the same command to go on.",
             )
         if json_:
             typer.echo(json.dumps(report.to_dict()))

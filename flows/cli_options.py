@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Debug", "Json", "one_sentence_errors"]
+__all__ = ["Debug", "Json", "RecipeFile", "one_sentence_errors"]
 
+RecipeFile = Annotated[str, typer.Argument(help="The recipe: a YAML file, or its URL.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_options import Debug, one_sentence_errors
+from flows.cli_options import Debug, RecipeFile, one_sentence_errors
 
 if TYPE_CHECKING:
     from prefect.client.schemas.schedules import CronSchedule
@@ -24,7 +24,7 @@ NO_SERVER = (
 
 @serve_app.command()
 def serve(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", show_default=False)],
+    recipe: RecipeFile,
     cron: Annotated[str, typer.Option(help="When, as five fields: minute hour day month weekday.", show_default=False)],
     timezone: Annotated[str, typer.Option(help="Whose clock, such as Europe/Berlin.")] = "UTC",
     limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")] = None,
@@ -32,12 +32,16 @@ def serve(
 ) -> None:
     """Build RECIPE by the clock, in processes of this machine, until Ctrl-C."""
     with one_sentence_errors(debug, kept="The schedule is paused"):
+        from tasks_lib.plain_secrets import refuse_secrets
         from tasks_lib.recipe import load_recipe
 
+        # Before Prefect keeps it.
+        refuse_secrets({"recipe": recipe})
         loaded = load_recipe(recipe)
         schedule = _schedule(cron, timezone)
         _check_server()
-        _serve(loaded, recipe.absolute(), schedule, limit)
+        # A run may start in another folder; a URL is the same everywhere.
+        _serve(loaded, recipe if "://" in recipe else str(Path(recipe).absolute()), schedule, limit)
 
 
 def _schedule(cron: str, timezone: str) -> "CronSchedule":
@@ -79,7 +83,7 @@ def _check_server() -> None:
         ) from error
 
 
-def _serve(recipe: "Recipe", path: Path, schedule: "CronSchedule", limit: int | None) -> None:
+def _serve(recipe: "Recipe", place: str, schedule: "CronSchedule", limit: int | None) -> None:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
@@ -90,10 +94,10 @@ def _serve(recipe: "Recipe", path: Path, schedule: "CronSchedule", limit: int | 
         f"imageloom: building {recipe.name} at '{schedule.cron}' ({schedule.timezone}); Ctrl-C stops it.", err=True
     )
     typer.echo(f"  at once:  prefect deployment run 'build-image-dataset/{recipe.name}'", err=True)
-    parameters: dict[str, Any] = {"recipe": str(path), "limit": limit}
+    parameters: dict[str, Any] = {"recipe": place, "limit": limit}
     build_image_dataset.serve(
         name=recipe.name,
-        description=f"{recipe.card.description or f'The dataset {recipe.name}.'}\n\nServed from `{path}`.",
+        description=f"{recipe.card.description or f'The dataset {recipe.name}.'}\n\nServed from `{place}`.",
         parameters=parameters,
         schedule=Cron(schedule.cron, timezone=schedule.timezone),
         tags=["imageloom"],

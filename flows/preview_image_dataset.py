@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import Field
 
 from flows.build_image_dataset import build_image_dataset, run_name
+from flows.run_secrets import refuse_secret_parameters
 from tasks_lib.distiset import Distiset
 from tasks_lib.prefect_tasks import final_state
 from tasks_lib.recipe import Recipe, load_recipe
@@ -30,6 +31,7 @@ async def preview_image_dataset(
 
 
 async def _preview(recipe: Recipe | str, rows: int, overrides: dict[str, Any] | None) -> Distiset:
+    refuse_secret_parameters()
     loaded = load_recipe(recipe, overrides)
     cap = rows * loaded.task.num_generations
     preview = {
@@ -37,4 +39,5 @@ async def _preview(recipe: Recipe | str, rows: int, overrides: dict[str, Any] | 
         "output.push_to_hub": None,
         "limits.max_images": min(cap, loaded.limits.max_images or cap),
     }
-    return await build_image_dataset(load_recipe(loaded, preview), limit=rows)
+    # The recipe as it was given: a login in a URL may stand in its file, and not among the parameters of a run.
+    return await build_image_dataset(recipe, limit=rows, overrides={**(overrides or {}), **preview})

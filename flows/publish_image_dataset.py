@@ -1,27 +1,20 @@
 """The flow that publishes a dataset folder to the Hub, and the task that a build publishes with."""
 
-import asyncio
-import time
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 
 from prefect import flow, task
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 
-from flows.secret_blocks import secrets_in_environment
+from flows.run_secrets import refuse_secret_parameters, secrets_in_environment
 from tasks_lib.errors import ImageloomError
+from tasks_lib.prefect_tasks import result_of
 from tasks_lib.publishing import publish_folder
 from tasks_lib.publishing.report import PublishProgress, PublishReport
+from tasks_lib.run_page import ProgressArtifact, show_publication
 
 __all__ = ["publish_dataset", "publish_image_dataset"]
-
-SECONDS_BETWEEN_UPDATES = 2.0
 
 
 @flow(name="publish-image-dataset", flow_run_name="{repo_id}", persist_result=False)
@@ -47,6 +40,7 @@ async def publish_image_dataset(
         token_block: the Prefect Secret block with the token, where HF_TOKEN is not set.
     """
     try:
+        refuse_secret_parameters()
         async with secrets_in_environment({"HF_TOKEN": token_block} if token_block else {}):
             report = await publish_dataset(folder, repo_id, private, overwrite=overwrite, dry_run=dry_run)
     except ImageloomError as error:
@@ -57,40 +51,52 @@ async def publish_image_dataset(
 async def publish_dataset(
     folder: str, repo_id: str, private: bool, *, overwrite: bool = False, dry_run: bool = False
 ) -> PublishReport:
-    """Publish within the flow run that is under way, off its loop, as one task run.
+    """Publish within the flow run that is under way, off its loop, as one task run, and show it on the run's page.
 
     Raises:
         PublishError: the Hub did not take it.
     """
-    sending = run_publication.submit(folder, repo_id, private, overwrite, dry_run)
-    return cast(PublishReport, await asyncio.to_thread(sending.result))
+    bar = ProgressArtifact(repo_id, "publication-progress", f"Sent to {repo_id}, in percent")
+    sent: float | None = None
+
+    def note(progress: PublishProgress) -> None:
+        nonlocal sent
+        if progress.stage != "reading":
+            sent = progress.done_bytes / max(1, progress.total_bytes)
+
+    async def tell() -> None:
+        if sent is not None:
+            await bar.show(sent)
+
+    sending = run_publication.submit(folder, repo_id, private, overwrite, dry_run, note)
+    report = await result_of(sending, tell)
+    await tell()
+    await show_publication(report)
+    return report
 
 
 @task(name="publish-dataset", task_run_name="{repo_id}", cache_policy=NO_CACHE, persist_result=False)
-def run_publication(folder: str, repo_id: str, private: bool, overwrite: bool, dry_run: bool) -> PublishReport:
-    """Publish, with a progress bar and a link on the run's page; the token comes from the environment."""
-    bar = create_progress_artifact(progress=0.0, description=f"Publishing to {repo_id}")
-    updated = 0.0
-
-    def show(progress: PublishProgress) -> None:
-        nonlocal updated
-        share = progress.done_bytes / max(1, progress.total_bytes)
-        if progress.stage != "reading" and (share >= 1 or time.monotonic() - updated > SECONDS_BETWEEN_UPDATES):
-            update_progress_artifact(cast(Any, bar), progress=round(100 * share, 1))
-            updated = time.monotonic()
-
+def run_publication(
+    folder: str,
+    repo_id: str,
+    private: bool,
+    overwrite: bool,
+    dry_run: bool,
+    on_progress: Callable[[PublishProgress], None],
+) -> PublishReport:
+    """Publish; the token comes from the environment."""
+    way_on = f"The dataset stays in {folder}; go on with: imageloom publish {folder} {repo_id}"
     try:
         report = publish_folder(
-            folder, repo_id, private=private, overwrite=overwrite, dry_run=dry_run, on_progress=show
+            folder,
+            repo_id,
+            private=private,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            on_progress=on_progress,
+            way_on=way_on,
         )
     except ImageloomError as error:
         # The sentence is enough to act on.
         return cast(PublishReport, Failed(message=str(error), data=error))
-    lines = "\n".join(f"| {name} | {value} |" for name, value in report.to_dict().items())
-    markdown = f"# {repo_id}\n\n| | |\n|---|---|\n{lines}\n"
-    create_markdown_artifact(key="imageloom-publication", markdown=markdown, description=report.headline)
-    if report.commit:
-        create_link_artifact(
-            key="imageloom-repository", link=report.url, link_text=repo_id, description=report.headline
-        )
     return cast(PublishReport, Completed(message=report.headline, data=report))

@@ -9,16 +9,15 @@ from prefect.artifacts import acreate_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.build_image_dataset import build_image_dataset, run_name
+from flows.run_secrets import refuse_secret_parameters
 from tasks_lib.canary import Comparison, Figures, Thresholds, compare, measure
 from tasks_lib.errors import ImageloomError
-from tasks_lib.plain_secrets import refuse_secrets
-from tasks_lib.recipe import Recipe, load_recipe
+from tasks_lib.recipe import Recipe
 from tasks_lib.run_page import artifact_key
 
 __all__ = ["watch_canary"]
@@ -62,13 +61,11 @@ async def watch_canary(
 async def _compared(
     recipe: Recipe | str, overrides: dict[str, Any] | None, last_runs: int, thresholds: Thresholds
 ) -> Comparison:
-    context = FlowRunContext.get()
-    # As the server keeps them.
-    refuse_secrets(context.flow_run.parameters if context and context.flow_run else {})
-    loaded = load_recipe(recipe, {**(overrides or {}), **_anew()})
-    built = await build_image_dataset(loaded)
+    refuse_secret_parameters()
+    # The recipe as it was given: a login in a URL may stand in its file, and not among the parameters of a run.
+    built = await build_image_dataset(recipe, overrides={**(overrides or {}), **_anew()})
     assert built.report is not None
-    key = artifact_key(loaded.name, "canary")
+    key = artifact_key(built.report.name, "canary")
     comparison = compare(measure(Path(built.report.folder)), await _earlier(key, last_runs), last_runs, thresholds)
     await acreate_table_artifact(table=comparison.rows(), key=key, description=comparison.headline)
     return comparison

@@ -5,9 +5,9 @@ A batch is one task run, not an image: a task run costs the server about 25 ms, 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -31,7 +31,9 @@ from tasks_lib.runners import ThreadRunner
 from tasks_lib.tasks import ImageTask
 from tasks_lib.workers import Workers, open_workers
 
-__all__ = ["BATCHES_IN_PLAY", "MOST_BATCHES_IN_PLAY", "final_state", "results_in_order", "run_image_task"]
+__all__ = ["BATCHES_IN_PLAY", "MOST_BATCHES_IN_PLAY", "final_state", "result_of", "results_in_order", "run_image_task"]
+
+Result = TypeVar("Result")
 
 BATCHES_IN_PLAY = 8
 """Batches submitted and not yet consumed: with 128 rows each, 16 times 64 calls in flight."""
@@ -118,10 +120,10 @@ async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
                 while batch := await asyncio.to_thread(next, batches, None):
                     pending.append(_submit(build, batch, workers))
                     if len(pending) == in_play:
-                        yield await _result(build, pending[0])
+                        yield await _rows(build, pending[0])
                         pending.popleft()
                 while pending:
-                    yield await _result(build, pending[0])
+                    yield await _rows(build, pending[0])
                     pending.popleft()
             finally:
                 if pending:
@@ -153,14 +155,29 @@ async def _workers_for(recipe: Recipe) -> AsyncIterator[Workers | None]:
         await asyncio.to_thread(workers.close)
 
 
-async def _result(build: Build, future: PrefectFuture[BatchResult]) -> list[RowResult]:
-    """Wait off the loop, telling meanwhile how far the build is: a batch may take minutes."""
+async def result_of(future: PrefectFuture[Result], tell: Callable[[], Awaitable[None]]) -> Result:
+    """The result of a task run, awaited off the loop, while people are told how far it is: it may take minutes.
+
+    Args:
+        future: of the task run.
+        tell: called at once, and every half second until it has ended.
+
+    Raises:
+        Exception: with which the task run failed.
+    """
     waiting = asyncio.ensure_future(asyncio.to_thread(future.result))
     waiting.add_done_callback(look_at)
     while not waiting.done():
-        build.tell()
+        await tell()
         await asyncio.wait({waiting}, timeout=SECONDS_BETWEEN_TELLINGS)
-    return waiting.result().rows
+    return waiting.result()
+
+
+async def _rows(build: Build, future: PrefectFuture[BatchResult]) -> list[RowResult]:
+    async def tell() -> None:
+        build.tell()
+
+    return (await result_of(future, tell)).rows
 
 
 def _submit(build: Build, batch: Batch, workers: Workers | None) -> PrefectFuture[BatchResult]:

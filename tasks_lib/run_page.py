@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 from prefect.artifacts import (
+    acreate_link_artifact,
     acreate_markdown_artifact,
     acreate_progress_artifact,
     acreate_table_artifact,
@@ -21,11 +22,13 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
+from tasks_lib.folder import CARD_FILE
 from tasks_lib.gallery.entries import Row, read_entries
 from tasks_lib.gallery.shards import evenly_spread, find_shards, wanted_rows
+from tasks_lib.publishing.report import PublishReport
 from tasks_lib.report import BuildReport, count_of, dollars
 
-__all__ = ["ProgressArtifact", "artifact_key", "contact_sheet", "escaped", "show_report"]
+__all__ = ["ProgressArtifact", "artifact_key", "contact_sheet", "escaped", "show_publication", "show_report"]
 
 SECONDS_BETWEEN_UPDATES = 2.0
 PICTURES = 24
@@ -43,13 +46,19 @@ class ProgressArtifact:
     """A progress bar on the flow run's page, moved at most every two seconds.
 
     Args:
-        name: the recipe's.
+        name: of the recipe, or of the repository.
+        what: the kind of artifact.
+        description: what moves.
     """
 
-    def __init__(self, name: str) -> None:
-        self._key = artifact_key(name, "progress")
+    def __init__(
+        self, name: str, what: str = "progress", description: str = "Images accounted for, in percent"
+    ) -> None:
+        self._key = artifact_key(name, what)
+        self._description = description
         self._id: UUID | None = None
         self._updated: float | None = None
+        self._percent: float | None = None
 
     async def show(self, share: float) -> None:
         """Move it.
@@ -57,17 +66,18 @@ class ProgressArtifact:
         Args:
             share: from 0 to 1.
         """
-        now = time.monotonic()
-        if self._updated is not None and share < 1 and now - self._updated < SECONDS_BETWEEN_UPDATES:
+        now, percent = time.monotonic(), round(100 * share, 1)
+        too_soon = self._updated is not None and share < 1 and now - self._updated < SECONDS_BETWEEN_UPDATES
+        if too_soon or percent == self._percent:
             return
         # Before the server is asked, so that one that fails is not asked at every batch.
-        self._updated = now
+        self._updated, self._percent = now, percent
         with _best_effort("the progress"):
-            await self._move(round(100 * share, 1))
+            await self._move(percent)
 
     async def _move(self, percent: float) -> None:
         if self._id is None:
-            created = await acreate_progress_artifact(percent, self._key, "Images accounted for, in percent")
+            created = await acreate_progress_artifact(percent, self._key, self._description)
             self._id = created if isinstance(created, UUID) else None
         else:
             await aupdate_progress_artifact(self._id, progress=percent)
@@ -97,11 +107,26 @@ async def show_report(report: BuildReport) -> None:
         await acreate_markdown_artifact(_report(report), artifact_key(report.name, "report"), report.headline)
 
 
+async def show_publication(report: PublishReport) -> None:
+    """Put what a publication did, and the link to the repository, on the flow run's page.
+
+    The dataset is on the Hub by then: a server that does not take an artifact costs a warning in the log, not the run.
+    """
+    with _best_effort("the publication"):
+        await acreate_markdown_artifact(
+            _publication(report), artifact_key(report.repo_id, "publication"), report.headline
+        )
+    if report.commit:
+        with _best_effort("the link to the repository"):
+            key = artifact_key(report.repo_id, "repository")
+            await acreate_link_artifact(report.url, report.repo_id, key, report.headline)
+
+
 def artifact_key(name: str, what: str) -> str:
-    """The key under which Prefect keeps the history of an artifact: one for each recipe.
+    """The key under which Prefect keeps the history of an artifact: one for each recipe, and for each repository.
 
     Args:
-        name: the recipe's.
+        name: of the recipe, or of the repository.
         what: the kind of artifact.
     """
     return f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{what}"
@@ -176,13 +201,19 @@ def _failures(report: BuildReport) -> str:
 
 def _report(report: BuildReport) -> str:
     folder = Path(report.folder).absolute()
-    files = {"card": folder / "README.md", "gallery": folder / "gallery.html"}
+    files = {"card": folder / CARD_FILE, "gallery": folder / "gallery.html"}
     # No links: a browser opens no file from a page of the web.
     places = [("dataset", folder), *((name, path) for name, path in files.items() if path.exists())]
     lines = [*report.lines()[:-1], *((name, str(path)) for name, path in places)]
     table = [f"| {escaped(name)} | {escaped(value)} |" for name, value in lines]
     load = f"load_dataset({str(folder)!r})".replace("`", "'")
     return "\n".join([f"# {escaped(report.name)}", "", "| | |", "|---|---|", *table, "", "```python", load, "```", ""])
+
+
+def _publication(report: PublishReport) -> str:
+    facts = {name.replace("_", " "): escaped(str(value)) for name, value in report.to_dict().items()}
+    table = [f"| {name} | {value} |" for name, value in (facts | {"url": f"<{report.url}>"}).items()]
+    return "\n".join([f"# {escaped(report.repo_id)}", "", "| | |", "|---|---|", *table, ""])
 
 
 @contextmanager

@@ -1,15 +1,11 @@
-"""Keys and passwords among a run's parameters, which a Prefect server keeps and shows in clear."""
+"""Keys and passwords in settings, found before a Prefect server keeps and shows them in clear."""
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from flows.build_image_dataset import build_image_dataset
 from tasks_lib.errors import RecipeError
 from tasks_lib.plain_secrets import refuse_secrets
-from tests.endpoint import Endpoint
-from tests.recipes import recipe_for
 
 KEY = "hf_MARKEDxKEYx0123456789"
 
@@ -42,12 +38,3 @@ def test_a_key_is_refused_by_its_place(settings: dict[str, Any], place: str) -> 
 def test_what_is_no_key_passes(settings: dict[str, Any]) -> None:
     """Prompts, names of variables and blocks, and URLs without a login are no secrets."""
     refuse_secrets(settings)
-
-
-def test_a_run_with_a_key_among_its_parameters_fails_with_the_reason(endpoint: Endpoint, prefect_server: None) -> None:
-    """A run that was given a key in clear asks nothing and says that the key is to be revoked."""
-    recipe = recipe_for(endpoint, ["a cat"])
-    with pytest.raises(RecipeError, match=r"overrides\.secrets\.HF_TOKEN holds a key.*Revoke it") as caught:
-        asyncio.run(build_image_dataset(recipe, overrides={"secrets.HF_TOKEN": KEY}))
-    assert KEY not in str(caught.value)
-    assert not endpoint.calls

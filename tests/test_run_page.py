@@ -22,9 +22,10 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks_lib import Distiset
 from tasks_lib.errors import StopError, TooManyFailuresError
+from tasks_lib.publishing.report import PublishReport
 from tasks_lib.recipe import load_recipe
 from tasks_lib.run_assets import dataset_asset, upstream_assets
-from tasks_lib.run_page import artifact_key, contact_sheet, escaped, show_report
+from tasks_lib.run_page import ProgressArtifact, artifact_key, contact_sheet, escaped, show_publication, show_report
 from tests.endpoint import Endpoint
 from tests.processes import wait_until
 from tests.recipes import drawn_by, recipe_for
@@ -136,11 +137,16 @@ def test_a_server_that_fails_costs_the_page_only(
     assert report is not None
     next(Path("dataset/data").glob("*.parquet")).write_bytes(b"damaged")
 
+    async def show_everything() -> None:
+        await ProgressArtifact("shown").show(0.5)
+        await show_report(report)
+        await show_publication(PublishReport("me/shown", "https://hub/me/shown", 1, 1, 1, 0, 0, "abc", True))
+
     @flow
     async def showing() -> str:
         await show_report(report)
         with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-            await asyncio.to_thread(asyncio.run, show_report(report))
+            await asyncio.to_thread(asyncio.run, show_everything())
         return "went on"
 
     logger = logging.getLogger("prefect.flow_runs")
@@ -150,8 +156,8 @@ def test_a_server_that_fails_costs_the_page_only(
             assert asyncio.run(showing()) == "went on"
     finally:
         logger.removeHandler(caplog.handler)
-    assert "This run's page lacks the pictures" in caplog.text
-    assert "This run's page lacks the counts" in caplog.text
+    for what in ("the pictures", "the counts", "the progress", "the publication", "the link to the repository"):
+        assert f"This run's page lacks {what}" in caplog.text
 
 
 def test_a_build_emits_that_it_built(build_dataset: Build) -> None:

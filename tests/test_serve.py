@@ -19,16 +19,16 @@ from tests.endpoint import Endpoint
 from tests.prefect_server import wait_until
 from tests.recipes import drawn_by, recipe_for
 
-COMMAND = [str(Path(sys.executable).with_name("imageloom")), "serve", "recipe.yaml"]
+SERVE = [str(Path(sys.executable).with_name("imageloom")), "serve"]
 NIGHTLY = ["--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]
 
 
 @contextmanager
-def serving(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+def serving(*arguments: str, recipe: str = "recipe.yaml") -> Iterator[subprocess.Popen[str]]:
     """The command at work, in a process group as a terminal makes one."""
     environment = {**os.environ, "PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_LOGGING_LEVEL": "WARNING"}
     with subprocess.Popen(
-        [*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*SERVE, recipe, *arguments], env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as served:
         try:
             yield served
@@ -78,6 +78,21 @@ def test_a_served_recipe_is_built_when_its_run_is_due(prefect_server: None, in_f
     assert ask("GET", f"/deployments/{deployment['id']}")["paused"]
 
 
+def test_a_recipe_is_served_from_its_url(prefect_server: None, in_folder: Path) -> None:
+    """The URL of a recipe is what the deployment holds, as it is, and what its runs build from."""
+    url = Path("recipe.yaml").absolute().as_uri()
+    recipe = drawn_by({"type": "procedural", "width": 32, "height": 32}, ["a red circle"], name="served-from-a-url")
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+    with serving(*NIGHTLY, recipe=url) as served:
+        deployment = served_deployment("served-from-a-url")
+        assert deployment["parameters"] == {"recipe": url, "limit": None}
+        ask("POST", f"/deployments/{deployment['id']}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+        wait_until(lambda: Path("dataset/README.md").exists(), 60, "the dataset")
+        os.killpg(served.pid, signal.SIGINT)
+        served.communicate(timeout=60)
+    assert load_dataset("dataset")["train"].num_rows == 1
+
+
 def test_ctrl_c_in_the_middle_of_a_build_keeps_what_arrived(prefect_server: None, in_folder: Path) -> None:
     """Nothing more is asked, every image delivered is in the store, and no dataset is half there."""
     with Endpoint(latency_s=0.3) as endpoint:
@@ -112,7 +127,9 @@ def test_what_is_wrong_is_one_sentence_before_anything_starts(
     """A bad clock, no server, or one that does not answer ends at once, with one sentence and its exit code."""
     Path("recipe.yaml").write_text(yaml.safe_dump(drawn_by({"type": "procedural"}, ["a red circle"])))
     environment = {**os.environ, "PREFECT_API_URL": server, "PREFECT_HOME": str(in_folder / "home")}
-    done = subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*SERVE, "recipe.yaml", *arguments], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == code, done.stderr
     (line,) = done.stderr.strip().splitlines()
     assert line.startswith(f"imageloom: {sentence}")
@@ -122,6 +139,6 @@ def test_what_is_wrong_is_one_sentence_before_anything_starts(
 def test_a_bad_recipe_is_told_before_a_server_is_looked_for(in_folder: Path) -> None:
     """A mistake in the recipe is the first thing said."""
     Path("recipe.yaml").write_text("name: x\npromts: [a]\n")
-    done = subprocess.run([*COMMAND, *NIGHTLY], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*SERVE, "recipe.yaml", *NIGHTLY], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert "unknown key 'promts'; did you mean 'prompts'?" in done.stderr

@@ -58,6 +58,7 @@ def publish_folder(
     dry_run: bool = False,
     endpoint: str | None = None,
     on_progress: Callable[[PublishProgress], None] = lambda progress: None,
+    way_on: str = "",
 ) -> PublishReport:
     """Publish a dataset folder to the Hub.
 
@@ -77,6 +78,7 @@ def publish_folder(
         dry_run: only say what would be done; asks, but sends nothing, and needs no token for a public repository.
         endpoint: where the Hub is; ``HF_ENDPOINT`` by default.
         on_progress: is told how far it is.
+        way_on: the last sentence when the Hub does not take it, from a caller that knows how to go on.
 
     Raises:
         UsageError: the folder is no finished dataset, the name cannot be, or there is no token.
@@ -86,7 +88,6 @@ def publish_folder(
     folder = Path(folder)
     check_finished(folder)
     found = (token or get_token()) if dry_run else _token(token)
-    way_on = f"The dataset stays in {folder}; go on with: imageloom publish {folder} {repo_id}"
     faults = HubFaults(repo_id, found, way_on)
     repository = HubDataset(repo_id, revision, found, endpoint, faults)
     if not dry_run:

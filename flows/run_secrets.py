@@ -1,4 +1,4 @@
-"""Keys and tokens that a recipe takes from Prefect Secret blocks."""
+"""Keys and tokens of a run: taken from Prefect Secret blocks, and refused among its parameters."""
 
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -6,10 +6,23 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from prefect.blocks.system import Secret
+from prefect.context import FlowRunContext
 
 from tasks_lib.errors import MissingSecretError
+from tasks_lib.plain_secrets import refuse_secrets
 
-__all__ = ["secrets_in_environment"]
+__all__ = ["refuse_secret_parameters", "secrets_in_environment"]
+
+
+def refuse_secret_parameters() -> None:
+    """Refuse the flow run that is under way if it was given a key or a password; each flow begins with this.
+
+    Raises:
+        RecipeError: it was; the message says where, never what.
+    """
+    context = FlowRunContext.get()
+    # As the server keeps them.
+    refuse_secrets(context.flow_run.parameters if context and context.flow_run else {})
 
 
 @asynccontextmanager
