@@ -6,6 +6,7 @@ Exit codes: 0 the dataset is complete within ``max_failure_rate``, or published;
 
 import asyncio
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,12 +14,13 @@ import yaml
 from rich.console import Console
 
 from flows.cli_dataset import dataset_app
-from flows.cli_options import Debug, Json, one_sentence_errors
+from flows.cli_options import Debug, Json, RecipeFile, one_sentence_errors
 from flows.cli_serve import serve_app
 from flows.cli_store import store_app
 from flows.terminal import print_how_to_load, print_values
 
 if TYPE_CHECKING:
+    from flows.embedded_server import EmbeddedServer
     from tasks_lib.recipe import Recipe
 
 __all__ = ["app"]
@@ -33,7 +35,6 @@ app.add_typer(dataset_app)
 app.add_typer(serve_app)
 app.add_typer(store_app, name="store")
 
-RecipeFile = Annotated[str, typer.Argument(help="The recipe: a YAML file, or its URL.", show_default=False)]
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: limits.max_images=10.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")]
 OutputDir = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Override output.path.")]
@@ -50,12 +51,13 @@ def build(
     debug: Debug = False,
 ) -> None:
     """Build the dataset that RECIPE describes."""
+    server = _start_server(debug)
     with one_sentence_errors(debug):
         overrides = _overrides(set_, output)
         if retry_refused:
             overrides["limits.retry_refused"] = True
         push = _checked(recipe, overrides).output.push_to_hub if limit is None else None
-        report = _run_build(lambda flows: flows.build_image_dataset(recipe, limit, overrides), json_, debug)
+        report = _run_build("build_image_dataset", server, json_, recipe=recipe, limit=limit, overrides=overrides)
         if push and not json_:
             told = (
                 f"published  {push.repo_id}" if report.every_row_asked else "not published: a cap ended the build early"
@@ -72,10 +74,11 @@ def preview(
     debug: Debug = False,
 ) -> None:
     """Build the first rows of RECIPE beside the real dataset; run this first."""
+    server = _start_server(debug)
     with one_sentence_errors(debug):
         overrides = _overrides(set_, None)
         _checked(recipe, overrides)
-        _run_build(lambda flows: flows.preview_image_dataset(recipe, rows, overrides), json_, debug)
+        _run_build("preview_image_dataset", server, json_, recipe=recipe, rows=rows, overrides=overrides)
 
 
 @app.command()
@@ -96,27 +99,39 @@ def estimate(
 
 
 def _checked(path: str, overrides: dict[str, Any]) -> "Recipe":
-    """The recipe; a mistake is told at once, before Prefect takes its seconds to start."""
+    """The recipe; a mistake is told at once, before Prefect takes its seconds to be imported."""
+    from tasks_lib.plain_secrets import refuse_secrets
     from tasks_lib.recipe import load_recipe
 
+    # Before Prefect keeps it.
+    refuse_secrets({"recipe": path})
     return load_recipe(path, overrides)
 
 
-def _run_build(start: Any, json_: bool, debug: bool) -> Any:
+def _start_server(debug: bool) -> "EmbeddedServer | None":
+    """A server, where there is none: it starts while this process reads the recipe and imports Prefect."""
     _configure_prefect(debug)
     from flows.embedded_server import start_embedded_server
 
-    server = start_embedded_server()
-    # Prefect is imported while the server starts.
-    import flows.prefect_flows as prefect_flows
+    return start_embedded_server()
+
+
+def _run_build(flow: str, server: "EmbeddedServer | None", json_: bool, **parameters: Any) -> Any:
+    # Here, and no other flow: each takes its time to be imported.
+    start = getattr(import_module(f"flows.{flow}"), flow)
+    from prefect.exceptions import TerminationSignal
+
     from flows.progress import progress_bar
 
     if server:
+        # Wanted later, but there is time for its half a second now.
+        import datasets  # noqa: F401
+
         server.wait()
     with progress_bar(Console(stderr=True)):
         try:
-            distiset = asyncio.run(start(prefect_flows))
-        except prefect_flows.TerminationSignal:
+            distiset = asyncio.run(start(**parameters))
+        except TerminationSignal:
             # A service manager's way to stop is as good as Ctrl-C.
             raise KeyboardInterrupt from None
     report = distiset.report

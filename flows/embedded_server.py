@@ -13,10 +13,6 @@ import sys
 import threading
 from pathlib import Path
 
-import httpx2
-
-from tasks_lib.errors import ImageloomError
-
 __all__ = ["EmbeddedServer", "start_embedded_server"]
 
 CHOICES = (
@@ -89,6 +85,11 @@ class EmbeddedServer:
         Raises:
             ImageloomError: it does not start.
         """
+        # Not above: the server's process imports this file too, and would wait for all of ours.
+        import httpx2
+
+        from tasks_lib.errors import ImageloomError
+
         try:
             with httpx2.Client(trust_env=False, timeout=PATIENCE_S) as client:
                 client.get(f"{self.url}/health").raise_for_status()

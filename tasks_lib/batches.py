@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tasks_lib.checks import Checks, inspect
-from tasks_lib.columns import image_columns, source_features
+from tasks_lib.columns import source_images
 from tasks_lib.errors import GenerationError, ImageCellError, StopError
 from tasks_lib.images import REFERENCE_PREFIX, is_image_cell, read_image_cell, verify_image
 from tasks_lib.provenance import sha256
@@ -84,7 +84,7 @@ def cut_batches(
         seed: of the splits.
     """
     asked: Counter[str] = Counter()
-    images = frozenset(image_columns(source_features(table.schema)))
+    images = source_images(table.schema)
     options = RequestOptions(task.image_generation_model.get_generation_kwargs())
     for start in range(0, table.num_rows, size):
         rows = table.slice(start, size).to_pylist()

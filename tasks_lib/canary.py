@@ -1,7 +1,7 @@
 """A canary: a small build that is repeated, its figures, and whether they moved against those of the last runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any, Self
@@ -127,12 +127,9 @@ def compare(now: Figures, earlier: Sequence[Figures], wanted: int, thresholds: T
     """
     last = earlier[:wanted]
     nothing = Figures(None, None, None)
-    before = nothing if len(last) < wanted else Figures(*(_median(each) for each in zip(*map(_values, last))))  # noqa: B905
+    columns = zip(*map(astuple, last), strict=True)
+    before = nothing if len(last) < wanted else Figures(*map(_median, columns))
     return Comparison(now, before, thresholds.around(before), len(last), wanted)
-
-
-def _values(figures: Figures) -> tuple[float | None, ...]:
-    return figures.pass_rate, figures.seconds, figures.cost_usd
 
 
 def _median(values: Iterable[float | None]) -> float | None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
-__all__ = ["ACCOUNT_COLUMNS", "dataset_features", "image_columns", "source_features"]
+__all__ = ["ACCOUNT_COLUMNS", "dataset_features", "image_columns", "is_plain", "source_features", "source_images"]
 
 ACCOUNT_COLUMNS = ("status", "error", "generation")
 """Columns that every dataset has beside the source's and the task's."""
@@ -62,6 +62,23 @@ def source_features(source: "pa.Schema") -> "Features":
     features = dict(Features.from_arrow_schema(source))
     cell = {"bytes": Value("binary"), "path": Value("string")}
     return Features({name: Image() if feature == cell else feature for name, feature in features.items()})
+
+
+def source_images(source: "pa.Schema") -> frozenset[str]:
+    """The names of a source's image columns, lists of images included."""
+    if all(map(is_plain, source.types)):
+        return frozenset()
+    return frozenset(image_columns(source_features(source)))
+
+
+def is_plain(column: "pa.DataType") -> bool:
+    """Whether a type is sure to be no image and to fit into a dataset, without asking ``datasets``.
+
+    Importing that takes half a second, which most builds then need not wait for before their first call.
+    """
+    from pyarrow import types
+
+    return any(is_it(column) for is_it in (types.is_boolean, types.is_integer, types.is_floating, types.is_string))
 
 
 def _feature(name: str, values: list[Any]) -> Any:

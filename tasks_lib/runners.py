@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from tasks_lib.settings import Settings
 
-__all__ = ["DaskRunner", "RayRunner", "Runner", "ThreadRunner", "told_to_workers"]
+__all__ = ["DaskRunner", "RayRunner", "Runner", "ThreadRunner", "check_workers_understand"]
 
 
 class ThreadRunner(Settings):
@@ -41,14 +41,13 @@ class RayRunner(Settings):
     """GPUs that Ray gives each worker; without, it hides them."""
 
 
-def told_to_workers(task: Any) -> dict[str, Any]:
-    """The settings of a task as a worker is told them: what a recipe says, and so never a key.
+def check_workers_understand(task: Any) -> None:
+    """Whether a worker, told what a recipe says of a task, and so never a key, would have the same task.
 
     Raises:
         ValueError: a setting is not written down as it is, such as the login in a URL.
     """
-    written: dict[str, Any] = task.written()
-    settings = {key: value for key, value in written.items() if key != "type"}
+    settings = {key: value for key, value in task.written().items() if key != "type"}
     understood = type(task).model_validate(settings)
     model = task.image_generation_model
     lost = [
@@ -60,7 +59,6 @@ def told_to_workers(task: Any) -> dict[str, Any]:
             f"workers are told what a recipe says, but never a key or a login, and there is one in task.{lost[0]}: "
             "take it out, and give it by environment"
         )
-    return written
 
 
 def _differences(one: Settings, other: Settings) -> list[str]:
@@ -77,7 +75,7 @@ def _check(runner: Any, info: ValidationInfo) -> Any:
             "bucket that all workers reach"
         )
     if "task" in info.data:
-        told_to_workers(info.data["task"])
+        check_workers_understand(info.data["task"])
     return runner
 
 

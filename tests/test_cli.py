@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 import yaml
 from datasets import load_dataset
 
+from tasks_lib import Distiset
 from tests.endpoint import Endpoint
 from tests.prefect_server import wait_until
 from tests.recipes import drawn_by, recipe_for
 
+Build = Callable[..., Distiset]
 DRAWN = drawn_by({"type": "procedural", "width": 32, "height": 32}, [f"a red circle {n}" for n in range(12)])
 
 
@@ -49,40 +52,40 @@ def test_json_is_alone_on_standard_output(recipe_file: Path, prefect_server: Non
 
 
 def test_it_runs_without_a_server(recipe_file: Path, tmp_path: Path) -> None:
-    """Without a configured API the embedded server is used, from a fresh home, and the flow file runs as a script."""
-    fresh = {"PREFECT_HOME": str(tmp_path / "home"), "PREFECT_API_URL": ""}
-    script = Path(__file__).parent.parent / "flows" / "build_image_dataset.py"
-    environment = {key: value for key, value in {**os.environ, **fresh}.items() if value}
-    done = subprocess.run(
-        [sys.executable, str(script), "recipe.yaml"], capture_output=True, text=True, timeout=180, env=environment
-    )
+    """Without a configured API the command starts a server of its own, from a fresh home."""
+    environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    command = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml"]
+    home = {"PREFECT_HOME": str(tmp_path / "home")}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment | home)
     assert done.returncode == 0, done.stderr
     assert "12 of 12 images" in done.stdout
 
 
-def test_preview_has_a_hard_cap(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
+def test_preview_has_a_hard_cap(build_dataset: Build, endpoint: Endpoint) -> None:
     """``preview`` asks for its rows and no more, beside the real dataset, and the build does not pay them again."""
-    Path("recipe.yaml").write_text(yaml.safe_dump(recipe_for(endpoint, [f"prompt {n}" for n in range(20)])))
+    recipe = recipe_for(endpoint, [f"prompt {n}" for n in range(20)])
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
     done = imageloom("preview", "recipe.yaml", "-n", "3")
     assert done.returncode == 0, done.stderr
     assert len(endpoint.calls) == 3
     assert Path("dataset-preview/gallery.html").exists()
     assert not Path("dataset").exists()
-    imageloom("build", "recipe.yaml")
+    build_dataset(recipe)
     assert len(endpoint.calls) == 20
 
 
-def test_estimate_agrees_with_the_build(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
+def test_estimate_agrees_with_the_build(build_dataset: Build, endpoint: Endpoint) -> None:
     """``estimate`` makes no call, and what it says is what the build then asks and spends."""
     recipe = recipe_for(endpoint, [f"prompt {n}" for n in range(6)], task={"num_generations": 2})
     recipe["task"]["image_generation_model"]["price_per_image_usd"] = 0.25
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-    imageloom("build", "recipe.yaml", "--limit", "2")
+    build_dataset(recipe, limit=2)
     told = json.loads(imageloom("estimate", "recipe.yaml", "--json").stdout)
     assert (told["generations"], told["in_store"], told["to_ask"], told["cost_usd"]) == (12, 4, 8, 2.0)
     assert len(endpoint.calls) == 4
-    report = json.loads(imageloom("build", "recipe.yaml", "--json").stdout)
-    assert (report["asked"], report["spent_usd"], report["total_usd"]) == (8, 2.0, 3.0)
+    report = build_dataset(recipe).report
+    assert report is not None
+    assert (report.asked, report.spent_usd, report.total_usd) == (8, 2.0, 3.0)
     capped = json.loads(imageloom("estimate", "recipe.yaml", "--set", "limits.max_cost_usd=0.5", "--json").stdout)
     assert capped["to_ask"] == 0
 
@@ -122,10 +125,10 @@ def test_debug_shows_the_traceback(in_folder: Path) -> None:
     assert "Traceback" not in imageloom("estimate", "nowhere.yaml").stderr
 
 
-def test_the_store_can_be_looked_after(recipe_file: Path, prefect_server: None) -> None:
+def test_the_store_can_be_looked_after(build_dataset: Build) -> None:
     """``stats`` counts, ``verify`` finds damage with exit code 1, ``prune`` keeps what datasets use."""
-    imageloom("build", "recipe.yaml", "--limit", "4")
-    imageloom("preview", "recipe.yaml", "--set", "seed=9", "-n", "2")
+    build_dataset(DRAWN, limit=4)
+    build_dataset({**DRAWN, "seed": 9, "output": {"path": "./another"}}, limit=2)
     stats = json.loads(imageloom("store", "stats", "--store", "store", "--json").stdout)
     assert stats["images"] == 6
     assert imageloom("store", "verify", "--store", "store").returncode == 0
@@ -137,9 +140,9 @@ def test_the_store_can_be_looked_after(recipe_file: Path, prefect_server: None) 
     assert imageloom("store", "verify", "--store", "store").returncode == 1
 
 
-def test_a_gallery_can_be_made_again(recipe_file: Path, prefect_server: None) -> None:
+def test_a_gallery_can_be_made_again(build_dataset: Build) -> None:
     """``gallery DIR`` writes the page of a dataset folder and prints its path."""
-    imageloom("build", "recipe.yaml")
+    build_dataset(DRAWN)
     Path("dataset/gallery.html").unlink()
     done = imageloom("gallery", "dataset")
     assert done.stdout.strip().endswith("dataset/gallery.html")
@@ -148,11 +151,12 @@ def test_a_gallery_can_be_made_again(recipe_file: Path, prefect_server: None) ->
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_build_that_is_stopped_keeps_what_arrived(
-    in_folder: Path, endpoint: Endpoint, prefect_server: None, number: signal.Signals
+    build_dataset: Build, endpoint: Endpoint, number: signal.Signals
 ) -> None:
     """Ctrl-C and SIGTERM end a build with one sentence; every image delivered is kept, and the next build goes on."""
     recipe = recipe_for(endpoint, [f"prompt {n} {{{{slow seconds=0.3}}}}" for n in range(60)])
-    Path("recipe.yaml").write_text(yaml.safe_dump({**recipe, "limits": {"max_concurrency": 4}}))
+    recipe["limits"] = {"max_concurrency": 4}
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
     command = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build:
         wait_until(lambda: sum(call.delivered for call in endpoint.calls) >= 6, 60, "six images")
@@ -164,8 +168,9 @@ def test_a_build_that_is_stopped_keeps_what_arrived(
     assert output == ""
     delivered = sum(call.delivered for call in endpoint.calls)
     assert delivered < 60
-    done = imageloom("build", "recipe.yaml", "--json")
-    assert json.loads(done.stdout)["from_store"] == delivered
+    report = build_dataset(recipe).report
+    assert report is not None
+    assert report.from_store == delivered
     assert len(load_dataset("dataset")["train"]) == 60
 
 
@@ -184,17 +189,19 @@ def test_a_password_is_no_parameter(recipe_file: Path) -> None:
     assert "hidden" not in done.stderr
 
 
-def test_refusals_are_asked_again_on_demand(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
+def test_refusals_are_asked_again_on_demand(build_dataset: Build, endpoint: Endpoint) -> None:
     """``--retry-refused`` asks again what moderation refused; without it, a rerun does not."""
-    Path("recipe.yaml").write_text(yaml.safe_dump(recipe_for(endpoint, ["a cat", "a dog {{refused-hf times=1}}"])))
-    runs = [imageloom("build", "recipe.yaml", "--json", *flag) for flag in ([], [], ["--retry-refused"])]
-    assert [json.loads(run.stdout)["counts"] for run in runs] == [{"ok": 1, "refused": 1}] * 2 + [{"ok": 2}]
-    assert [json.loads(run.stdout)["asked"] for run in runs] == [2, 0, 1]
+    recipe = recipe_for(endpoint, ["a cat", "a dog {{refused-hf times=1}}"])
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
+    build_dataset(recipe)
+    runs = [imageloom("build", "recipe.yaml", "--json", *flag) for flag in ([], ["--retry-refused"])]
+    assert [json.loads(run.stdout)["counts"] for run in runs] == [{"ok": 1, "refused": 1}, {"ok": 2}]
+    assert [json.loads(run.stdout)["asked"] for run in runs] == [0, 1]
 
 
-def test_a_dataset_is_exported(recipe_file: Path, prefect_server: None) -> None:
+def test_a_dataset_is_exported(build_dataset: Build) -> None:
     """`imageloom export` writes what it says, and says how to load it."""
-    assert imageloom("build", "recipe.yaml", "--limit", "3").returncode == 0
+    build_dataset(DRAWN, limit=3)
     done = imageloom("export", "dataset", "--to", "imagefolder", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

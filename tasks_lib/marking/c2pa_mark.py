@@ -59,8 +59,8 @@ def open_c2pa_mark(settings: C2paMarking, trained: bool) -> Callable[[bytes, str
     Sources: C2PA 2.1, sections 9 (binding), 18.4 (ingredients) and 18.16 (actions).
     """
     try:
-        import c2pa  # noqa: F401
-        import cryptography  # noqa: F401
+        import c2pa  # noqa: F401  # only to know that it is there
+        import cryptography  # noqa: F401  # the same
     except ImportError as error:
         raise MissingExtraError("marking: c2pa", "c2pa") from error
     mark = _C2paMark(read_credential(settings), settings, trained)

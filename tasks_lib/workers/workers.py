@@ -11,7 +11,7 @@ from tasks_lib.checks import Checks
 from tasks_lib.errors import LostWorkerError, RecipeError, StopError
 from tasks_lib.images import REFERENCE_PREFIX
 from tasks_lib.limits import Budget
-from tasks_lib.runners import told_to_workers
+from tasks_lib.runners import check_workers_understand
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import ImageTask
 from tasks_lib.workers.allowances import Allowance, Allowances
@@ -108,7 +108,7 @@ class Workers(ABC):
                 f"limits.max_concurrency ({generator.limits.max_concurrency}) is less than the {self.count} workers "
                 "that are open: open fewer, or raise it."
             )
-        told_to_workers(task)
+        check_workers_understand(task)
         return WorkerSetup(
             task=task,
             checks=checks,

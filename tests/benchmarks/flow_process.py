@@ -23,7 +23,7 @@ def main(recipe: str) -> None:
     import datasets  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
-    from flows.prefect_flows import build_image_dataset
+    from flows.build_image_dataset import build_image_dataset
 
     started = time.monotonic()
     distiset = asyncio.run(build_image_dataset(recipe))
