@@ -17,12 +17,14 @@ from tests.benchmarks.model_overhead import model_overhead
 from tests.benchmarks.runners import runners
 from tests.benchmarks.shard_writing import shard_writing
 from tests.benchmarks.startup import startup
+from tests.benchmarks.worker import generation_100_ms_worker
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     benchmark.__name__: benchmark
     for benchmark in (
         generation_100_ms,
         generation_1_s,
+        generation_100_ms_worker,
         adaptive_concurrency,
         cached_rerun,
         conversion,

@@ -1,6 +1,6 @@
 """How much longer the flow takes to get images than a raw loop with the same client.
 
-Both sides are timed alike: from the endpoint's first call to the last file written. Start-up is left out.
+Both sides are timed alike, by :mod:`tests.benchmarks.timing`.
 """
 
 from collections.abc import Iterator
@@ -9,14 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.benchmarks.figure import Figure, at_most
-from tests.benchmarks.processes import EndpointProcess, endpoint_process, prefect_server, run_flow, run_module
+from tests.benchmarks.processes import EndpointProcess, endpoint_process, prefect_server, run_flow
 from tests.benchmarks.recipes import write_recipe
+from tests.benchmarks.timing import CALLS, IMAGE_BYTES, ROUNDS, time_asking, time_raw
 
 __all__ = ["generation_1_s", "generation_100_ms"]
-
-CALLS = 1000
-IMAGE_BYTES = 100_000
-ROUNDS = 3
 
 
 def generation_100_ms() -> Iterator[Figure]:
@@ -39,7 +36,7 @@ def _compare(name: str, latency_s: float, in_flight: int, target: float) -> Figu
     ):
         for number in range(ROUNDS):
             folder = Path(temporary) / str(number)
-            raw.append(_time_raw(endpoint, folder / "raw", in_flight))
+            raw.append(time_raw(endpoint, folder / "raw", in_flight))
             flow.append(_time_flow(endpoint, folder / "flow", in_flight, api_url))
     best_raw, best_flow = (min(each, key=lambda run: float(run["seconds"])) for each in (raw, flow))
     return at_most(
@@ -56,21 +53,8 @@ def _compare(name: str, latency_s: float, in_flight: int, target: float) -> Figu
     )
 
 
-def _time_raw(endpoint: EndpointProcess, folder: Path, in_flight: int) -> dict[str, Any]:
-    folder.mkdir(parents=True)
-    told = run_module("raw_loop", endpoint.url, str(CALLS), str(in_flight), str(folder))
-    return {"seconds": _seconds(endpoint, folder), "cpu_s": told["cpu_s"]}
-
-
 def _time_flow(endpoint: EndpointProcess, folder: Path, in_flight: int, api_url: str) -> dict[str, Any]:
     model = {"type": "inference_endpoints", "base_url": endpoint.url}
     told = run_flow(write_recipe(folder, CALLS, model, in_flight), api_url)
     assert told["report"]["counts"] == {"ok": CALLS}
-    return {"seconds": _seconds(endpoint, folder / "store"), "cpu_s": told["cpu_s"]}
-
-
-def _seconds(endpoint: EndpointProcess, folder: Path) -> float:
-    account = endpoint.take_account()
-    assert account["calls"] == account["delivered"] == CALLS
-    written = max(path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
-    return float(written - account["began"])
+    return {**time_asking(endpoint, folder / "store"), "cpu_s": told["cpu_s"]}

@@ -8,11 +8,11 @@ single row.
 
 import argparse
 import json
-import sqlite3
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from tests.benchmarks.prefect_database import database_bytes
 from tests.benchmarks.processes import EndpointProcess, endpoint_process, prefect_server, run_flow
 from tests.benchmarks.recipes import write_recipe
 
@@ -42,9 +42,9 @@ def main() -> None:
 
 
 def _measure(folder: Path, rows: int, endpoint: EndpointProcess, api_url: str) -> dict[str, Any]:
-    database = _database_bytes(folder / "prefect" / "prefect.db")
+    database = database_bytes(folder / "prefect")
     first = _build(folder, rows, endpoint, api_url)
-    database = _database_bytes(folder / "prefect" / "prefect.db") - database
+    database = database_bytes(folder / "prefect") - database
     again = _build(folder, rows, endpoint, api_url)
     assert again["report"]["from_store"] == rows
     place = folder / str(rows)
@@ -64,13 +64,6 @@ def _measure(folder: Path, rows: int, endpoint: EndpointProcess, api_url: str) -
 def _build(folder: Path, rows: int, endpoint: EndpointProcess, api_url: str) -> dict[str, Any]:
     model = {"type": "inference_endpoints", "base_url": endpoint.url}
     return run_flow(write_recipe(folder / str(rows), rows, model, IN_FLIGHT), api_url)
-
-
-def _database_bytes(path: Path) -> int:
-    """With what SQLite keeps aside moved into the file."""
-    with sqlite3.connect(path, timeout=60) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path.stat().st_size
 
 
 def _bytes(folder: Path, pattern: str) -> int:
