@@ -17,8 +17,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/imageloom build deployments/recipes/colour-shapes.yaml
 
+# Files of tests side by side, each process with a Prefect server of its own.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # Minutes: Ray, Prefect over PostgreSQL, Prefect's pages in a browser, schedules that fire by themselves.
 test-e2e: setup

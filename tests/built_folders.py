@@ -1,5 +1,6 @@
 """Dataset folders for tests of what reads them: built for real, or written with pyarrow where a build never would."""
 
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from tasks_lib.build import Build
 from tasks_lib.recipe import load_recipe
 from tests.recipes import drawn_by
 
-__all__ = ["build_folder", "build_recipe", "picture", "read_rows", "write_dataset"]
+__all__ = ["build_folder", "build_recipe", "picture", "read_rows", "shards", "write_dataset"]
 
 Row = dict[str, Any]
 
@@ -62,6 +63,12 @@ def read_rows(folder: Path, split: str = "train", config: str = "data") -> list[
         for path in sorted((folder / config).glob(f"{split}-*.parquet"))
         for row in pq.read_table(path).to_pylist()
     ]
+
+
+def shards(folder: str = "dataset") -> dict[str, str]:
+    """The digests of a dataset's shards, by their paths in its folder."""
+    paths = sorted(Path(folder).rglob("*-of-*.parquet"))
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _encoded(value: Any) -> Any:

@@ -1,13 +1,19 @@
-"""A server that repeats the Authorization header it was sent: in a text, in JSON, or inside a PNG image."""
+"""A server that repeats the Authorization header it was sent, and all that is then shown and kept of a model."""
 
 import io
 import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
+from tasks_lib.errors import StopError
+from tasks_lib.models import ImageGenerationModel, ImageRequest
+from tests.generating import generator_with
 from tests.loopback import Asked, LoopbackServer, Reply
 
-__all__ = ["EchoServer", "picture_with"]
+__all__ = ["EchoServer", "Traces", "picture_with", "traces_of"]
 
 
 class EchoServer(LoopbackServer):
@@ -37,6 +43,33 @@ class EchoServer(LoopbackServer):
         if self._kind == "json":
             return json.dumps({"error": "failed", "headers": {"Authorization": authorization}}).encode()
         return picture_with(authorization)
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a model that has failed leaves behind."""
+
+    shown: str
+    """Everything that may be printed: the failure, the model, its generator."""
+    pickled: bytes
+    """The generator, as it travels to workers."""
+    kept: bytes
+    """The files of its store."""
+
+
+def traces_of(model: ImageGenerationModel, folder: Path) -> Traces:
+    """Ask for an image that does not come, and gather the traces; the store is below the folder, alone."""
+    with generator_with(model, folder, max_attempts=2) as generator:
+        try:
+            (found,) = generator.generate([ImageRequest("a cat")])
+            assert found.status == "failed", found
+            said = f"{found!r} {found.error}"
+        except StopError as error:
+            said = f"{error!r} {error}"
+        shown = f"{said} {model!r} {model} {model.identity()} {model.written()} {model.model_name} {generator!r}"
+        pickled = pickle.dumps(generator)
+    kept = b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+    return Traces(shown, pickled, kept)
 
 
 def picture_with(text: str) -> bytes:

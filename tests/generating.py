@@ -1,17 +1,22 @@
-"""What the tests of the generator share: a model of their own, and looks at what was asked and kept."""
+"""What the tests of the generator share: a model of their own, a generator, and looks at what was asked and kept."""
 
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from pydantic import PrivateAttr
 
 from tasks_lib.generator import ImageGenerator
+from tasks_lib.limits import Limits
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
+from tasks_lib.store import ImageStore
 from tests.endpoint_images import image_for
 
-__all__ = ["ScriptedModel", "kept_in", "requests_for", "wait_until"]
+__all__ = ["ScriptedModel", "generator_with", "kept_in", "requests_for", "wait_until"]
 
 IMAGE = image_for("a cat", image_format="png")
 
@@ -35,6 +40,17 @@ class ScriptedModel(ImageGenerationModel):
         if request.prompt.startswith("wait"):
             await asyncio.to_thread(self._released.wait, 10)
         return IMAGE
+
+
+@contextmanager
+def generator_with(model: ImageGenerationModel, folder: Path, **limits: Any) -> Iterator[ImageGenerator]:
+    """A generator while the block runs, of a model that is loaded for it, with a store in the folder."""
+    model.load()
+    generator = ImageGenerator(model, ImageStore(folder / "store"), Limits(**limits))
+    try:
+        yield generator
+    finally:
+        generator.close()
 
 
 def requests_for(prompt: str, count: int) -> list[ImageRequest]:

@@ -5,16 +5,20 @@ import json
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable
-from http.server import ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from tests.hub_contents import Entry, Repository
-from tests.hub_wire import Answer, Fault, Request, handler_for
+import pytest
+from huggingface_hub import constants
+from huggingface_hub.utils import disable_progress_bars
 
-__all__ = ["TOKEN", "HubRepository"]
+from tests.hub_contents import Entry, Repository
+from tests.hub_wire import Answer, Fault, Request
+from tests.loopback import Asked, LoopbackServer, Reply, Take
+
+__all__ = ["TOKEN", "HubRepository", "hub_to_publish_to"]
 
 TOKEN = "hf_MARKEDxPUBLISHxTOKEN"
 ENTRIES_A_PAGE = 5
@@ -22,7 +26,7 @@ NAME = r"(?P<name>[\w.-]+/[\w.-]+)"
 API = rf"/api/datasets/{NAME}"
 
 
-class HubRepository:
+class HubRepository(LoopbackServer):
     """Serves while the block runs.
 
     Args:
@@ -31,6 +35,7 @@ class HubRepository:
     """
 
     def __init__(self, part_bytes: int | None = None, role: str = "write") -> None:
+        super().__init__(self._reply, read=self.read)
         self.part_bytes = part_bytes
         self.role = role
         self.repositories: dict[str, Repository] = {}
@@ -47,8 +52,6 @@ class HubRepository:
         self.stalled = threading.Event()
         self._released = threading.Event()
         self._parts: dict[str, dict[int, bytes]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler_for(self))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._routes = (
             ("POST", r"/api/repos/create", self._create),
             ("GET", r"/api/whoami-v2", self._whoami),
@@ -65,16 +68,9 @@ class HubRepository:
             ("GET", rf"/datasets/{NAME}/resolve/(?P<revision>[^/]+)/(?P<path>.+)", self._resolve),
         )
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *why: Any) -> None:
         self._released.set()
-        self._server.shutdown()
-        self._server.server_close()
+        super().__exit__(*why)
 
     @property
     def writes(self) -> list[Request]:
@@ -86,17 +82,7 @@ class HubRepository:
         self.stall_after = None
         self._released.set()
 
-    def answer(self, request: Request) -> Answer:
-        """What is answered, faults included."""
-        self.requests.append(request)
-        self.before(request)
-        fault = self._fault_for(request)
-        if fault and not fault.late:
-            return fault.answer
-        answer = self._answer(request)
-        return fault.answer if fault else answer
-
-    def read(self, method: str, path: str, size: int, take: Callable[[int], bytes]) -> bytes | None:
+    def read(self, method: str, path: str, size: int, take: Take) -> bytes | None:
         """Take the body of a request; ``None`` when the connection is to be dropped half-way."""
         if method != "PUT":
             return take(size)
@@ -109,6 +95,16 @@ class HubRepository:
         body = take(size)
         self.received[oid] += len(body)
         return body
+
+    def _reply(self, asked: Asked) -> Reply:
+        request = Request.of(asked)
+        self.requests.append(request)
+        self.before(request)
+        fault = self._fault_for(request)
+        if fault and not fault.late:
+            return fault.answer.reply
+        answer = self._answer(request)
+        return (fault.answer if fault else answer).reply
 
     def _fault_for(self, request: Request) -> Fault | None:
         for fault in self.faults:
@@ -239,3 +235,15 @@ class HubRepository:
 
 def _missing(code: str, said: str) -> Answer:
     return Answer(404, {"error": said}, {"X-Error-Code": code, "X-Error-Message": said})
+
+
+@contextmanager
+def hub_to_publish_to(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubRepository]:
+    """A Hub on loopback, with its token in the environment; large files go the way of LFS.
+
+    The library reads which way from the environment once, when it is imported; so its constant is set.
+    """
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with disable_progress_bars(), HubRepository() as running:
+        yield running

@@ -7,10 +7,11 @@ import hashlib
 import re
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tests.hub_repository import HubRepository
 from tests.hub_wire import Answer, Request
+from tests.loopback import Take
 
 __all__ = ["XetHub"]
 
@@ -32,7 +33,7 @@ class XetHub(HubRepository):
         """Bytes of such blocks that were read from the network."""
         self.committed: set[str] = set()
 
-    def read(self, method: str, path: str, size: int, take: Callable[[int], bytes]) -> bytes | None:
+    def read(self, method: str, path: str, size: int, take: Take) -> bytes | None:
         """Take the body of a request, of one block by half only."""
         if not XORB.fullmatch(path):
             return super().read(method, path, size, take)

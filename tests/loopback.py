@@ -9,7 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Asked", "LoopbackServer", "Reply"]
+__all__ = ["Asked", "LoopbackServer", "Reply", "Take"]
+
+Take = Callable[[int], bytes]
+"""Takes so many bytes of a request's body from the network."""
+Read = Callable[[str, str, int, Take], bytes | None]
+"""Gives the body, by the request's method, its path and the body's size; ``None`` drops the connection."""
 
 
 @dataclass(frozen=True)
@@ -31,16 +36,21 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+def _whole(method: str, path: str, size: int, take: Take) -> bytes:
+    return take(size)
+
+
 class LoopbackServer:
     """Serves while the block runs.
 
     Args:
         reply: gives the answer to a request, in a thread of its own.
         certificate: with it, and with the private key in the same file, the server speaks TLS.
+        read: takes the body of a request before it is answered.
     """
 
-    def __init__(self, reply: Callable[[Asked], Reply], certificate: Path | None = None) -> None:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(reply))
+    def __init__(self, reply: Callable[[Asked], Reply], certificate: Path | None = None, read: Read = _whole) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(reply, read))
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
         if certificate:
@@ -59,23 +69,35 @@ class LoopbackServer:
         self._server.server_close()
 
 
-def _handler(reply: Callable[[Asked], Reply]) -> type[BaseHTTPRequestHandler]:
+def _handler(reply: Callable[[Asked], Reply], read: Read) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
-        def do_GET(self) -> None:  # the name that http.server calls
+        def handle_one_request(self) -> None:
+            try:
+                super().handle_one_request()
+            except ConnectionError:
+                self.close_connection = True
+
+        def _converse(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            body = self.rfile.read(int(headers.get("content-length", 0)))
-            answer = reply(Asked(self.command, self.path, headers, body))
+            body = read(self.command, self.path, int(headers.get("content-length", 0)), self.rfile.read)
+            if body is None:
+                self.close_connection = True
+            else:
+                self._send(reply(Asked(self.command, self.path, headers, body)))
+
+        # The names that http.server calls.
+        do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = _converse  # noqa: N815
+
+        def _send(self, answer: Reply) -> None:
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(answer.body)
-
-        def do_POST(self) -> None:  # the same
-            self.do_GET()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
 
         def log_message(self, format: str, *args: object) -> None:
             pass

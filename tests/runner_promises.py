@@ -4,8 +4,6 @@ The fixture ``runner`` names a real cluster of two worker processes whose enviro
 ``kill_a_worker`` ends one of them with SIGKILL.
 """
 
-import asyncio
-import hashlib
 import sys
 import threading
 from collections import Counter
@@ -16,17 +14,16 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from flows.build_image_dataset import build_image_dataset
 from tasks_lib import Distiset
 from tasks_lib.errors import RecipeError, StopError
-from tasks_lib.recipe import load_recipe
+from tests.built_folders import shards
+from tests.cancelling import calls_when_cancelled
 from tests.endpoint import Endpoint
 from tests.prefect_server import wait_until
 from tests.recipes import drawn_by, recipe_for
 
 __all__ = [
     "WORKERS_TOKEN",
-    "shards",
     "test_a_cancelled_flow_asks_nothing_more",
     "test_a_cap_holds_though_a_worker_is_killed",
     "test_a_killed_worker_is_survived",
@@ -47,12 +44,6 @@ Kill = Callable[[], None]
 
 WORKERS_TOKEN = "hf_OF_THE_WORKERS"
 SLOW = "{{slow seconds=0.1}}"
-
-
-def shards(folder: str = "dataset") -> dict[str, str]:
-    """The digests of a dataset's shards."""
-    paths = sorted(Path(folder).rglob("*-of-*.parquet"))
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def _prompts(count: int, what: str = SLOW) -> list[str]:
@@ -229,22 +220,7 @@ def test_keys_are_those_of_the_workers(
 def test_a_cancelled_flow_asks_nothing_more(prefect_server: None, in_folder: Path, runner: Runner) -> None:
     """After a cancellation at most the calls of one window still come, and every one of them is kept."""
     with Endpoint(latency_s=0.2) as endpoint:
-        recipe = load_recipe(
-            recipe_for(endpoint, _prompts(400, ""), batch_size=50, limits={"max_concurrency": 8}, runner=runner)
-        )
-
-        async def cancelled_in_the_middle() -> int:
-            building: asyncio.Future[Distiset] = asyncio.ensure_future(_built(recipe))
-            await asyncio.to_thread(wait_until, lambda: len(endpoint.calls) >= 16, 60, "16 calls")
-            building.cancel()
-            calls = len(endpoint.calls)
-            with pytest.raises(asyncio.CancelledError):
-                await building
-            return calls
-
-        assert len(endpoint.calls) <= asyncio.run(cancelled_in_the_middle()) + 16 < 400
+        recipe = recipe_for(endpoint, _prompts(400, ""), batch_size=50, limits={"max_concurrency": 8}, runner=runner)
+        before = calls_when_cancelled(recipe, endpoint)
+        assert len(endpoint.calls) <= before + 16
         assert len(list(Path("store").rglob("*.json"))) == len(endpoint.calls)
-
-
-async def _built(recipe: Any) -> Distiset:
-    return await build_image_dataset(recipe)

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 from datasets import DatasetDict, Image
-from huggingface_hub import constants
-from huggingface_hub.utils import disable_progress_bars
 
 from tasks_lib import Distiset, ImageStore
 from tasks_lib.distiset.built_folder import holds_still
 from tasks_lib.errors import MissingSecretError, UsageError
 from tasks_lib.marking import UNTRAINED_SOURCE_TYPE
 from tests.distisets import built, made_by_hand
-from tests.hub_repository import TOKEN, HubRepository
+from tests.hub_repository import TOKEN, HubRepository, hub_to_publish_to
 
 # The library sends files by a name of the parameter that its own client has given up.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -32,10 +30,8 @@ for config in get_dataset_config_names("me/shapes"):
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubRepository]:
-    """The Hub, with a token in the environment; large files go the way of LFS."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with disable_progress_bars(), HubRepository() as running:
+    """The Hub, with a token in the environment."""
+    with hub_to_publish_to(monkeypatch) as running:
         yield running
 
 

@@ -2,39 +2,33 @@
 
 import re
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks_lib.errors import StopError
 from tasks_lib.generator import Generation, ImageGenerator
-from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.models.http_answers import error_of_answer, redact_url, retry_after_s
-from tasks_lib.store import ImageStore
 from tests.endpoint import Call, Endpoint
 from tests.endpoint_images import request_key
 from tests.endpoint_scenarios import mixed_fault
+from tests.generating import generator_with
 
 ROUNDING_S = 0.02
 """The endpoint notes the end of a call a moment after the client has its last byte."""
 
 
-@contextmanager
-def generator_for(url: str, folder: Path, timeout_s: float = 10.0, **limits: object) -> Iterator[ImageGenerator]:
+def generator_for(
+    url: str, folder: Path, timeout_s: float = 10.0, **limits: Any
+) -> AbstractContextManager[ImageGenerator]:
     model = InferenceEndpointsImageGeneration(base_url=url, timeout_s=timeout_s)
-    model.load()
-    generator = ImageGenerator(model, ImageStore(folder / "store"), Limits.model_validate(limits))
-    try:
-        yield generator
-    finally:
-        generator.close()
+    return generator_with(model, folder, **limits)
 
 
 def waits_between(calls: list[Call]) -> list[float]:
@@ -173,20 +167,12 @@ def test_endpoint_that_is_away_for_a_while(endpoint: Endpoint, tmp_path: Path) -
     assert re.search("http://127.0.0.1:.*: ConnectError", found.error or "")
 
 
-def run(folder: Path, fail_share: float) -> tuple[float, list[Generation], list[Call]]:
-    """A thousand prompts against an endpoint that takes 100 ms for each."""
-    endpoint = Endpoint(latency_s=0.1, fail_share=fail_share)
-    with endpoint, generator_for(endpoint.url, folder, max_concurrency=32) as generator:
-        started = time.monotonic()
-        found = generator.generate([ImageRequest(f"a cat {number}", seed=number) for number in range(1000)])
-        return time.monotonic() - started, found, endpoint.calls
-
-
 def test_thousand_prompts_with_a_fifth_of_first_calls_failing(tmp_path: Path) -> None:
     """All images arrive, none is delivered twice, and no call comes back before its Retry-After is over."""
-    without, _, _ = run(tmp_path / "calm", 0.0)
-    seconds, found, calls = run(tmp_path / "rough", 0.2)
-    print(f"\n1,000 prompts: {without:.1f} s without faults, {seconds:.1f} s with a fifth of first calls failing")
+    endpoint = Endpoint(latency_s=0.02, fail_share=0.2)
+    with endpoint, generator_for(endpoint.url, tmp_path, max_concurrency=32) as generator:
+        found = generator.generate([ImageRequest(f"a cat {number}", seed=number) for number in range(1000)])
+        calls = endpoint.calls
     assert Counter(each.status for each in found) == {"ok": 1000}
     good = {each.record.sha256 for each in found if each.record}
     delivered = Counter(call.asked.key for call in calls if call.sent_sha256 in good)

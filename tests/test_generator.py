@@ -18,17 +18,15 @@ from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.store import ImageStore
 from tests.endpoint import Endpoint
-from tests.generating import kept_in, requests_for
+from tests.generating import generator_with, kept_in, requests_for
 
 
 @pytest.fixture
 def generator(endpoint: Endpoint, tmp_path: Path) -> Iterator[ImageGenerator]:
     """A generator over the endpoint, with eight places and a store."""
     model = InferenceEndpointsImageGeneration(base_url=endpoint.url, timeout_s=20)
-    model.load()
-    generator = ImageGenerator(model, ImageStore(tmp_path / "store"), Limits(max_concurrency=8))
-    yield generator
-    generator.close()
+    with generator_with(model, tmp_path, max_concurrency=8) as generator:
+        yield generator
 
 
 def test_store_is_asked_first(endpoint: Endpoint, generator: ImageGenerator) -> None:

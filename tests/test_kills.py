@@ -1,13 +1,10 @@
 """A build that is killed outright loses nothing that was paid for, at whatever moment."""
 
 import hashlib
-import json
 import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -16,16 +13,19 @@ from pathlib import Path
 import yaml
 from datasets import load_dataset
 
-from tasks_lib import ImageStore
+from tasks_lib import Distiset, ImageStore
+from tasks_lib.report import BuildReport
+from tests.built_folders import shards
 from tests.endpoint import Call, Endpoint
+from tests.forked_builds import started_build
 from tests.prefect_server import wait_until
 from tests.recipes import recipe_for
 
+Build = Callable[..., Distiset]
 Sign = Callable[[], bool]
 
 IMAGES = 120
 IN_FLIGHT = 4
-COMMAND = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml", "--json"]
 STAGED = ".dataset.building-*"
 FILES = {"README.md", "gallery.html", "ledger.parquet", "recipe.yaml"}
 LEFT_BEHIND = "left behind by a writer that was killed"
@@ -80,32 +80,31 @@ def killed_at(signs: Sequence[Sign]) -> bool:
     The last sign is watched without a pause: what it tells may be over in a fraction of a millisecond.
     """
     deadline = time.monotonic() + 120
-    with subprocess.Popen(COMMAND, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as build:
-        try:
-            for sign in signs:
-                while build.poll() is None and not sign():
-                    assert time.monotonic() < deadline, "the moment to kill does not come"
-                    if sign is not signs[-1]:
-                        threading.Event().wait(0.001)
-        finally:
-            build.kill()
-    return build.returncode == -signal.SIGKILL
-
-
-def shards(folder: str) -> dict[str, str]:
-    paths = sorted(Path(folder).rglob("*-of-*.parquet"))
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+    build = started_build(Path().absolute())
+    try:
+        for sign in signs:
+            while build.exitcode is None and not sign():
+                assert time.monotonic() < deadline, "the moment to kill does not come"
+                if sign is not signs[-1]:
+                    threading.Event().wait(0.001)
+    finally:
+        build.kill()
+        build.join()
+    return build.exitcode == -signal.SIGKILL
 
 
 class Disturbed:
     """A build over an earlier dataset of five rows that is killed time and again, and checked each time."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, build: Build) -> None:
         self.kills = 0
         self._endpoint = endpoint
+        self._build = build
         self._in_flight_at_kills = 0
-        self._write_recipe("./dataset")
-        self._build("--limit", "5")
+        prompts = [f"prompt {number} {{{{slow seconds=0.1}}}}" for number in range(IMAGES)]
+        self._recipe = recipe_for(endpoint, prompts, limits={"max_concurrency": IN_FLIGHT}, batch_size=8)
+        Path("recipe.yaml").write_text(yaml.safe_dump(self._recipe))
+        build(self._recipe, limit=5)
         self._earlier = shards("dataset")
         self._seen: list[dict[str, str]] = []
 
@@ -120,26 +119,18 @@ class Disturbed:
 
     def finish(self) -> None:
         """Let a build end; its calls and its dataset must be those of an undisturbed one."""
-        assert self._build()["images"] == IMAGES
+        assert self._report("./dataset").counts == {"ok": IMAGES}
         assert len(self._endpoint.calls) == IMAGES + self._in_flight_at_kills
         self._check_store({LEFT_BEHIND})
         assert list(Path().glob(".dataset*")) == []
-        self._write_recipe("./undisturbed")
-        assert self._build()["asked"] == 0
+        assert self._report("./undisturbed").asked == 0
         undisturbed = shards("undisturbed")
         assert shards("dataset") == undisturbed
         assert all(seen in (self._earlier, undisturbed) for seen in self._seen)
 
-    def _write_recipe(self, output: str) -> None:
-        prompts = [f"prompt {number} {{{{slow seconds=0.1}}}}" for number in range(IMAGES)]
-        limits = {"max_concurrency": IN_FLIGHT}
-        recipe = recipe_for(self._endpoint, prompts, limits=limits, batch_size=8, output={"path": output})
-        Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-
-    def _build(self, *arguments: str) -> dict[str, int]:
-        done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        report: dict[str, int] = json.loads(done.stdout)
+    def _report(self, output: str) -> BuildReport:
+        report = self._build({**self._recipe, "output": {"path": output}}).report
+        assert report is not None
         return report
 
     def _kept(self) -> set[str]:
@@ -175,25 +166,24 @@ class Disturbed:
         self._seen.append(shards("dataset"))
 
 
-def test_nothing_delivered_is_asked_again(in_folder: Path, endpoint: Endpoint, prefect_server: None) -> None:
+def test_nothing_delivered_is_asked_again(build_dataset: Build, endpoint: Endpoint) -> None:
     """Killed -9 while images come and are stored, a build asks none twice and ends with the undisturbed shards."""
     choice = random.Random(5)
-    disturbed = Disturbed(endpoint)
-    for _ in range(6):
+    disturbed = Disturbed(endpoint, build_dataset)
+    for _ in range(4):
+        # At most 28 images a round, of which there are enough for all.
         done = len(endpoint.calls)
         disturbed.kill(appears(STAGED), calls(endpoint, done + choice.randint(4, 12)))
         done = len(endpoint.calls)
         disturbed.kill(appears(STAGED), either(writes(), calls(endpoint, done + 16)))
-    assert disturbed.kills == 12
+    assert disturbed.kills == 8
     disturbed.finish()
 
 
-def test_the_earlier_dataset_stays_until_it_is_replaced(
-    in_folder: Path, endpoint: Endpoint, prefect_server: None
-) -> None:
+def test_the_earlier_dataset_stays_until_it_is_replaced(build_dataset: Build, endpoint: Endpoint) -> None:
     """Killed -9 while the folder is written or swapped in, a build leaves the earlier dataset or the new one, whole."""
     choice = random.Random(5)
-    disturbed = Disturbed(endpoint)
+    disturbed = Disturbed(endpoint, build_dataset)
     for name, seconds in (("data", 0.002), ("recipe.yaml", 0.05), ("README.md", 0.04)):
         disturbed.kill(appears(STAGED), appears(f"{STAGED}/{name}"))
         disturbed.kill(appears(f"{STAGED}/{name}"), later(choice.uniform(0, seconds)))

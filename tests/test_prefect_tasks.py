@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from flows.build_image_dataset import build_image_dataset
-from tasks_lib import Distiset, ImageGeneration, Row, StepInput, StepOutput
+from tasks_lib import ImageGeneration, Row, StepInput, StepOutput
 from tasks_lib.recipe import load_recipe
+from tests.cancelling import calls_when_cancelled
 from tests.endpoint import Endpoint
-from tests.prefect_server import wait_until
 from tests.recipes import recipe_for
 
 
@@ -52,22 +52,9 @@ def test_the_first_error_surfaces_and_the_other_batches_stop(in_folder: Path) ->
 def test_a_cancelled_flow_asks_nothing_more() -> None:
     """After a cancellation at most the calls of one window still come, and every batch has ended."""
     with Endpoint(latency_s=0.2) as endpoint:
-        recipe = load_recipe(many_rows(endpoint))
-
-        async def cancelled_in_the_middle() -> int:
-            building = asyncio.ensure_future(_built(recipe))
-            await asyncio.to_thread(wait_until, lambda: len(endpoint.calls) >= 16, 60, "16 calls")
-            building.cancel()
-            calls = len(endpoint.calls)
-            with pytest.raises(asyncio.CancelledError):
-                await building
-            return calls
-
-        assert len(endpoint.calls) <= asyncio.run(cancelled_in_the_middle()) + 16 < 400
-
-
-async def _built(recipe: Any) -> Distiset:
-    return await build_image_dataset(recipe)
+        before = calls_when_cancelled(many_rows(endpoint), endpoint)
+        assert len(endpoint.calls) <= before + 16
+        assert not endpoint.in_flight
 
 
 @pytest.mark.usefixtures("prefect_server", "in_folder")

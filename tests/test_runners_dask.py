@@ -15,6 +15,7 @@ from prefect.blocks.system import Secret
 
 from tasks_lib import Distiset, ImageStore
 from tasks_lib.errors import RecipeError
+from tests.built_folders import shards
 from tests.endpoint import Endpoint
 from tests.prefect_server import wait_until
 from tests.recipes import recipe_for
@@ -22,7 +23,7 @@ from tests.store_locations import s3, s3_server
 
 pytest.register_assert_rewrite("tests.runner_promises")
 from tests.runner_promises import *  # noqa: E402, F403  # the promises are tests of this module
-from tests.runner_promises import WORKERS_TOKEN, shards  # noqa: E402
+from tests.runner_promises import WORKERS_TOKEN  # noqa: E402
 
 __all__ = ["s3", "s3_server"]
 

@@ -19,17 +19,15 @@ from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.store import ImageStore
 from tests.endpoint import Endpoint
-from tests.generating import ScriptedModel, kept_in, requests_for, wait_until
+from tests.generating import ScriptedModel, generator_with, kept_in, requests_for, wait_until
 
 
 @pytest.fixture
 def generator(endpoint: Endpoint, tmp_path: Path) -> Iterator[ImageGenerator]:
     """A generator over the endpoint, with eight places and a store."""
     model = InferenceEndpointsImageGeneration(base_url=endpoint.url, timeout_s=20)
-    model.load()
-    generator = ImageGenerator(model, ImageStore(tmp_path / "store"), Limits(max_concurrency=8))
-    yield generator
-    generator.close()
+    with generator_with(model, tmp_path, max_concurrency=8) as generator:
+        yield generator
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
@@ -106,10 +104,9 @@ def test_stop_keeps_what_arrives_in_time(endpoint: Endpoint, generator: ImageGen
     prompts = [*(f"{number} {{{{slow seconds=0.7}}}}" for number in range(6)), "a {{hang}}", "b {{hang}}"]
     queued = [f"queued {number}" for number in range(50)]
     with ThreadPoolExecutor(2) as threads:
-        callers = [
-            threads.submit(generator.generate, [ImageRequest(prompt) for prompt in part]) for part in (prompts, queued)
-        ]
+        callers = [threads.submit(generator.generate, [ImageRequest(prompt) for prompt in prompts])]
         wait_until(lambda: endpoint.in_flight == 8)
+        callers.append(threads.submit(generator.generate, [ImageRequest(prompt) for prompt in queued]))
         stopped = time.monotonic()
         generator.stop("cancelled by somebody")
         errors = [str(caller.exception()) for caller in callers]

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ import pytest
 from tasks_lib.errors import StoreError
 from tasks_lib.provenance import Record, sha256
 from tasks_lib.store import ImageStore
+from tests.loopback import Asked, LoopbackServer, Reply
 from tests.paid_images import paid_image
 
 IMAGES = 150
@@ -76,6 +76,7 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
 ENDLESS_WRITER = """
 import sys
 from tasks_lib.store import ImageStore
+from tests.loopback import Asked, LoopbackServer, Reply
 from tests.paid_images import paid_image
 store = ImageStore(sys.argv[1])
 for number in range(int(sys.argv[2]), 10**9):
@@ -183,25 +184,10 @@ def test_unreadable_is_not_unknown(tmp_path: Path) -> None:
         store.get(record.fingerprint)
 
 
-class Forbidding(BaseHTTPRequestHandler):
-    """An S3 server that knows us but lets us do nothing."""
-
-    protocol_version = "HTTP/1.1"  # clients wait for 100 Continue before they send a body
-
-    def answer(self) -> None:
-        body = b"<Error><Code>AccessDenied</Code><Message>no permission for this</Message></Error>"
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.send_response(403)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    do_GET = do_HEAD = do_PUT = do_POST = answer  # noqa: N815  # the names of http.server
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+def forbid(asked: Asked) -> Reply:
+    """As an S3 server that knows us but lets us do nothing."""
+    told = b"<Error><Code>AccessDenied</Code><Message>no permission for this</Message></Error>"
+    return Reply(told, 403, {"Connection": "close"})
 
 
 @pytest.fixture
@@ -229,11 +215,9 @@ def check_every_way_fails(store: ImageStore) -> None:
 
 def test_forbidden_is_not_unknown(s3_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bucket that we may not read is an error everywhere: neither unknown images nor an empty store."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Forbidding) as server:
-        threading.Thread(target=server.serve_forever).start()
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    with LoopbackServer(forbid) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         check_every_way_fails(ImageStore("s3://bucket/store"))
-        server.shutdown()
 
 
 def test_unreachable_is_not_unknown(s3_settings: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,9 @@
 """A real RFC 3161 timestamp authority on loopback: OpenSSL's, behind HTTP."""
 
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from tests.loopback import Asked, LoopbackServer, Reply
 
 __all__ = ["TimestampAuthority"]
 
@@ -36,7 +34,7 @@ ess_cert_id_alg = sha256
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-config", "openssl.cnf")
 
 
-class TimestampAuthority:
+class TimestampAuthority(LoopbackServer):
     """Answers at ``url`` within a ``with`` block; ``asked`` counts the requests.
 
     Args:
@@ -56,41 +54,15 @@ class TimestampAuthority:
         self._openssl(
             "x509", "-req", "-in", "authority.csr", "-out", "authority.pem", *issued, "-extensions", "authority"
         )
+        super().__init__(self._reply)
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(handler) -> None:  # noqa: N805
-                answer = self._answer(handler.rfile.read(int(handler.headers["Content-Length"])))
-                handler.send_response(200)
-                handler.send_header("Content-Type", "application/timestamp-reply")
-                handler.send_header("Content-Length", str(len(answer)))
-                handler.end_headers()
-                handler.wfile.write(answer)
-
-            def log_message(handler, *_: object) -> None:  # noqa: N805
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self._server.server_port}/"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def _answer(self, query: bytes) -> bytes:
+    def _reply(self, asked: Asked) -> Reply:
         self.asked += 1
-        (self._folder / "query").write_bytes(query)
+        (self._folder / "query").write_bytes(asked.body)
         self._openssl("ts", "-reply", "-config", "openssl.cnf", "-queryfile", "query", "-out", "answer")
-        return (self._folder / "answer").read_bytes()
+        # A connection that is kept would be answered when the block has ended.
+        headers = {"Content-Type": "application/timestamp-reply", "Connection": "close"}
+        return Reply((self._folder / "answer").read_bytes(), headers=headers)
 
     def _openssl(self, *arguments: str) -> None:
         subprocess.run(["openssl", *arguments], cwd=self._folder, check=True, capture_output=True, timeout=60)

@@ -17,6 +17,7 @@ import pytest
 
 from tasks_lib import Distiset
 from tasks_lib.errors import RecipeError
+from tests.built_folders import shards
 from tests.endpoint import Endpoint
 from tests.prefect_server import wait_until
 from tests.recipes import drawn_by, recipe_for
@@ -26,7 +27,7 @@ os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex
 pytest.importorskip("ray", reason="the runner of type ray is not tested: install the extra ray")
 pytest.register_assert_rewrite("tests.runner_promises")
 from tests.runner_promises import *  # noqa: E402, F403  # the promises are tests of this module
-from tests.runner_promises import WORKERS_TOKEN, shards  # noqa: E402
+from tests.runner_promises import WORKERS_TOKEN  # noqa: E402
 
 Build = Callable[..., Distiset]
 

@@ -1,7 +1,5 @@
 """What becomes of a request when OpenAI's protocol or its package reports a fault; no key gets out with it."""
 
-import pickle
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +15,11 @@ from tasks_lib.errors import (
     ThrottledError,
     TransientError,
 )
-from tasks_lib.generator import ImageGenerator
-from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest
 from tasks_lib.models.openai import OpenAIImageGeneration
 from tasks_lib.models.openai_errors import meaning_of
-from tasks_lib.store import ImageStore
-from tests.echo import EchoServer
+from tests.echo import EchoServer, traces_of
+from tests.generating import generator_with
 from tests.openai_endpoint import OpenAIEndpoint
 from tests.openai_endpoint_models import KEY
 from tests.test_faults import Row, check_outcome, ended_calls
@@ -32,10 +28,8 @@ PASSWORD = "marked-password"
 REQUEST = httpx2.Request("POST", "http://endpoint/v1/images/generations")
 
 
-def generator_for(url: str, folder: Path, max_attempts: int = 3, **settings: Any) -> ImageGenerator:
-    model = OpenAIImageGeneration(model_id="gpt-image-2", base_url=url, **settings)
-    model.load()
-    return ImageGenerator(model, ImageStore(folder / "store"), Limits(max_attempts=max_attempts))
+def model_at(url: str, **settings: Any) -> OpenAIImageGeneration:
+    return OpenAIImageGeneration(model_id="gpt-image-2", base_url=url, **settings)
 
 
 ROWS = [
@@ -77,43 +71,39 @@ ROWS = [
 def test_fault(server: OpenAIEndpoint, tmp_path: Path, row: Row) -> None:
     """Each fault is retried by the generator alone, waited for and explained as the table says."""
     timeout_s = 1.0 if "hang" in row.scenario else 20.0
-    with closing(generator_for(server.url, tmp_path, timeout_s=timeout_s)) as generator:
+    with generator_with(model_at(server.url, timeout_s=timeout_s), tmp_path, max_attempts=3) as generator:
         check_outcome(generator, server, row)
 
 
 @pytest.mark.parametrize("scenario", ["{{401}}", "{{403}}", "{{404}}", "[no-credit]", "[hard-limit]"])
 def test_fault_that_ends_the_run(server: OpenAIEndpoint, tmp_path: Path, scenario: str) -> None:
     """No key, no credit, no permission or no such model: one call in all, and an error that says what to do."""
-    generator = generator_for(server.url, tmp_path)
-    with pytest.raises(StopError, match=r"answered 4..: .*The run stops: .*(check|add|ask)"):
+    message = r"answered 4..: .*The run stops: .*(check|add|ask)"
+    with generator_with(model_at(server.url), tmp_path) as generator, pytest.raises(StopError, match=message):
         generator.generate([ImageRequest(f"a cat {scenario}")])
-    generator.close()
     assert len(server.posts) == 1
 
 
 def test_fault_of_a_shared_call_is_each_callers_own(server: OpenAIEndpoint, tmp_path: Path) -> None:
     """Requests that share a failed call fail each with its own error and its own attempts."""
-    generator = generator_for(server.url, tmp_path, images_per_call=2)
-    found = generator.generate([ImageRequest("{{500}} a cat", number=number) for number in range(2)])
-    assert [(each.status, each.attempts) for each in found] == [("ok", 2), ("ok", 2)]
-    with pytest.raises(StopError, match="answered 401"):
-        generator.generate([ImageRequest("{{401}} a cat", number=number) for number in range(2)])
-    generator.close()
+    with generator_with(model_at(server.url, images_per_call=2), tmp_path) as generator:
+        found = generator.generate([ImageRequest("{{500}} a cat", number=number) for number in range(2)])
+        assert [(each.status, each.attempts) for each in found] == [("ok", 2), ("ok", 2)]
+        with pytest.raises(StopError, match="answered 401"):
+            generator.generate([ImageRequest("{{401}} a cat", number=number) for number in range(2)])
 
 
 def test_half_a_surrogate_pair_is_the_rows_own_fault(server: OpenAIEndpoint, tmp_path: Path) -> None:
     """A prompt that cannot be sent fails its row, not the run."""
-    generator = generator_for(server.url, tmp_path)
-    (found,) = generator.generate([ImageRequest("half \ud83d")])
-    generator.close()
+    with generator_with(model_at(server.url), tmp_path) as generator:
+        (found,) = generator.generate([ImageRequest("half \ud83d")])
     assert (found.status, server.posts) == ("failed", [])
 
 
 def test_long_error_is_not_read_to_its_end(server: OpenAIEndpoint, tmp_path: Path) -> None:
     """Of an error's body no more is read than its beginning, though the SDK would read it all."""
-    generator = generator_for(server.url, tmp_path, max_attempts=1)
-    (found,) = generator.generate([ImageRequest("[long-error]")])
-    generator.close()
+    with generator_with(model_at(server.url), tmp_path, max_attempts=1) as generator:
+        (found,) = generator.generate([ImageRequest("[long-error]")])
     (call,) = ended_calls(server, 1)
     assert "answered 500: " in (found.error or "")
     assert not call.delivered
@@ -192,31 +182,18 @@ def test_other_errors_keep_their_meaning() -> None:
 def test_echoed_key_is_shown_and_kept_nowhere(tmp_path: Path, status: int, kind: str) -> None:
     """A server that repeats the Authorization header, even inside an image, cannot make us show or keep it."""
     with EchoServer(status, kind) as server:
-        generator = generator_for(server.url, tmp_path, max_attempts=2)
-        try:
-            (found,) = generator.generate([ImageRequest("a cat")])
-            said = f"{found!r} {found.error}"
-            assert found.status == "failed"
-        except StopError as error:
-            said = f"{error!r} {error}"
-        model = generator.model
-        said += f"{model!r} {model} {model.identity()} {model.written()} {generator!r}"
-        pickled = pickle.dumps(generator)
-        generator.close()
+        traces = traces_of(model_at(server.url), tmp_path)
         assert server.authorizations[0] == f"Bearer {KEY}"
-    assert KEY not in said
-    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert KEY.encode() not in pickled + kept
+    assert KEY not in traces.shown
+    assert KEY.encode() not in traces.pickled + traces.kept
 
 
 def test_password_of_the_url_is_shown_and_kept_nowhere(tmp_path: Path) -> None:
     """User and password in base_url reach the server, and nothing that is shown, kept or written into a recipe."""
     with EchoServer(500, "text") as server:
-        generator = generator_for(server.url.replace("http://", f"http://me:{PASSWORD}@"), tmp_path, max_attempts=2)
-        (found,) = generator.generate([ImageRequest("a cat")])
-        generator.close()
+        model = model_at(server.url.replace("http://", f"http://me:{PASSWORD}@"))
+        traces = traces_of(model, tmp_path)
         assert server.authorizations[0].startswith("Basic ")
         basic = server.authorizations[0].removeprefix("Basic ")
-    model = generator.model
-    shown = f"{found!r} {model!r} {model.identity()} {model.written()} {model.model_dump_json()}"
-    assert not [secret for secret in (PASSWORD, basic) if secret in shown]
+    shown = traces.shown + model.model_dump_json()
+    assert not [secret for secret in (PASSWORD, basic) if secret in shown or secret.encode() in traces.kept]

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
-from huggingface_hub.utils import disable_progress_bars
 
-from tests.hub_repository import TOKEN, HubRepository
+from tests.hub_repository import HubRepository, hub_to_publish_to
 from tests.publishing.folders import built
 
 
@@ -25,8 +24,15 @@ def dataset(built_once: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubRepository]:
-    """The Hub, with a token in the environment; large files go the way of LFS."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with disable_progress_bars(), HubRepository() as running:
+    """The Hub, with a token in the environment."""
+    with hub_to_publish_to(monkeypatch) as running:
         yield running
+
+
+@pytest.fixture
+def hub_by_default(hub: HubRepository, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same Hub is the one that is meant where none is named, and in processes that the test starts."""
+    for name, value in {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"}.items():
+        monkeypatch.setenv(name, value)
+    # The library reads it from the environment once, when it is imported.
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)

@@ -5,14 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from huggingface_hub import constants
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.publish_image_dataset import publish_image_dataset
 from tasks_lib import Distiset
@@ -22,23 +22,15 @@ from tests.hub_repository import TOKEN, HubRepository
 from tests.hub_wire import Answer, Fault
 from tests.recipes import drawn_by, recipe_for
 
-pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("hub_by_default"),
+    pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning"),
+]
 
 NAME = "me/shapes"
 PUSH = {"path": "./dataset", "push_to_hub": {"repo_id": NAME}}
 FLAT = {"type": "tests.custom_tasks:FlatColour"}
 Build = Callable[..., Distiset]
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubRepository]:
-    """The Hub, for this process and those it starts; large files go the way of LFS."""
-    with HubRepository() as running:
-        for name, value in {"HF_ENDPOINT": running.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        yield running
 
 
 def imageloom(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -79,6 +71,7 @@ def test_a_mistake_is_one_sentence(
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("imageloom: ")]
     assert (done.returncode, done.stdout) == (code, "")
     assert sentence in line
+    assert line.endswith("The dataset stays in dataset; run the same command to go on.") == (code == 1)
     assert "Traceback" not in done.stderr
     assert TOKEN not in done.stderr
 
@@ -104,14 +97,19 @@ def test_the_flow_publishes_with_artifacts(hub: HubRepository, build_dataset: Bu
     assert state.is_completed()
     assert state.message.startswith("published ")
     assert state.message.endswith(f"to {hub.url}/datasets/{NAME}, 0 already there")
-    artifacts = asyncio.run(_artifacts())
-    assert any(f"{hub.url}/datasets/{NAME}" in str(each.data) for each in artifacts if each.type == "markdown")
-    assert TOKEN not in str(artifacts)
+    told = {each.key: each for each in asyncio.run(_artifacts(state.state_details.flow_run_id))}
+    assert set(told) == {"me-shapes-publication-progress", "me-shapes-publication", "me-shapes-repository"}
+    assert told["me-shapes-publication-progress"].data == 100
+    for key in ("me-shapes-publication", "me-shapes-repository"):
+        assert f"{hub.url}/datasets/{NAME}" in str(told[key].data)
+        assert told[key].description == state.message
+    assert TOKEN not in str(told)
 
 
-async def _artifacts() -> list[Any]:
+async def _artifacts(flow_run_id: Any) -> list[Any]:
     async with get_client() as client:
-        return list(await client.read_artifacts())
+        one = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+        return list(await client.read_artifacts(artifact_filter=one))
 
 
 def test_the_state_of_a_failed_publication_is_one_sentence(hub: HubRepository, build_dataset: Build) -> None:

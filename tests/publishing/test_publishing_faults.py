@@ -1,14 +1,17 @@
 """Publications that meet a fault: what is tried again, and what is told in one sentence."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks_lib import ImageStore
 from tasks_lib.build import Build
 from tasks_lib.errors import ImageloomError, MissingSecretError, OutputError, PublishError, UsageError
 from tasks_lib.publishing import check_token, publish_folder
 from tasks_lib.recipe import load_recipe
+from tests.distisets import made_by_hand
 from tests.hub_contents import Entry
 from tests.hub_repository import TOKEN, HubRepository
 from tests.hub_wire import Answer, Fault
@@ -101,16 +104,25 @@ def test_what_cannot_work_is_one_sentence(hub: HubRepository, dataset: Path, ste
     """Each final answer ends with what the Hub said, what to do and how to go on, and the token is not in it."""
     hub.faults = [Fault(step, Answer(status, {"error": f"no entry with {TOKEN}"}), times=9)]
     with pytest.raises(PublishError) as caught:
-        publish(hub, dataset)
+        publish(hub, dataset, way_on="Go on by hand.")
     said = str(caught.value)
     assert f"the Hub answered {status}: no entry with [redacted]" in said
     assert hint in said
-    assert f"imageloom publish {dataset} {NAME}" in said
+    assert said.endswith(". Go on by hand.")
     assert "\n" not in said
     error: BaseException | None = caught.value
     while error:
         assert TOKEN not in str(error)
         error = error.__cause__ or error.__context__
+
+
+def test_a_folder_that_goes_away_is_not_named(hub: HubRepository, tmp_path: Path) -> None:
+    """When the Hub takes no Distiset made by hand, the error does not say that its temporary folder stays."""
+    hub.faults = [Fault(r"POST .*/commit/.*", Answer(507, {"error": "full"}))]
+    with pytest.raises(PublishError, match=r"full\. The account has no room left") as caught:
+        made_by_hand(ImageStore(tmp_path / "store")).push_to_hub(NAME, endpoint=hub.url)
+    assert tempfile.gettempdir() not in str(caught.value)
+    assert "stays" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

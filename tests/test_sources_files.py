@@ -1,35 +1,21 @@
-"""Rows come out of every kind of source as they stand there, or one error says why not."""
+"""Rows come out of files as they stand there, or one error says why not."""
 
 import csv
 import io
 import json
-import math
 import tempfile
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pyarrow
 import pyarrow.parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from pydantic import ValidationError
 
 from tasks_lib.errors import SourceError
-from tasks_lib.settings import Settings
-from tasks_lib.sources import DatasetPrompts, FilePrompts, Prompts, TemplatePrompts, read_rows
-
-
-class Holder(Settings):
-    """Holds prompts as a recipe does."""
-
-    prompts: Prompts
-    """The prompts."""
-
+from tasks_lib.sources import FilePrompts, TemplatePrompts, read_rows
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
     ["0042", "null", "NA", '"', '"quoted"', 'a "b"\tc', "two\nlines", "a\r\nb", "\u2028", "true", "2024-01-01"]
@@ -218,149 +204,3 @@ def test_a_missing_file_is_one_clear_error() -> None:
     """A missing file is named, with the folder that relative paths start in."""
     with pytest.raises(SourceError, match=r"nowhere\.txt does not exist; relative paths start in"):
         read_rows(FilePrompts(path=Path("nowhere.txt")))
-
-
-@pytest.mark.parametrize(
-    ("prompts", "message"),
-    [
-        (["a", {"prompt": "b"}], "prompt 2 is .* not a string"),
-        ([{"prompt": "b"}, "a"], "prompt 2 is 'a', not a mapping"),
-        (["a", None], "prompt 2 is None"),
-        ([], "empty"),
-        ("a", "write a list of strings or mappings"),
-        ({"pth": "a.txt"}, "write a list of strings or mappings"),
-        ({"path": "a.docx"}, r"'a\.docx' is not a kind of file.*\.parquet"),
-        ({"path": "a.txt", "limt": 1}, "did you mean 'limit'"),
-        ({"path": "a.txt", "limit": 0}, "greater than 0"),
-        ({"dataset": "a", "columns": []}, "at least 1 item"),
-        ({"template": "{a} {b}", "values": {"a": ["x"]}}, "'{b}' has no values; there are: a"),
-        ({"template": "{a}", "values": {"a": ["x"], "c": ["y"]}}, "'c' has values, but"),
-        ({"template": "{a}", "values": {"a": []}}, "'a' has no values"),
-        ({"template": "{a}", "values": {"a": ["x", "x"]}}, "'a' lists 'x' more than once"),
-        ({"template": "{a}", "values": {"a": ["x", 1]}}, "'a' mixes text and numbers"),
-        ({"template": "{a}", "values": {"a": [True]}}, "true or false"),
-        ({"template": "{a", "values": {"a": ["x"]}}, "template cannot be read"),
-        ({"template": "{a!r}", "values": {"a": ["x"]}}, "has a format"),
-        ({"template": "{a.b}", "values": {"a": ["x"]}}, "'{a.b}' has no values"),
-        ({"template": "{a}{b}", "values": {"a": [*range(2000)], "b": [*range(2000)]}}, "4,000,000 .* set a limit"),
-    ],
-)
-def test_a_faulty_recipe_is_one_clear_error(prompts: Any, message: str) -> None:
-    """What can be known from the recipe alone is told before anything is read, once."""
-    with pytest.raises(ValidationError, match=message) as caught:
-        Holder(prompts=prompts)
-    assert caught.value.error_count() == 1
-
-
-def test_unchecked_lists_are_checked_when_they_are_read() -> None:
-    """A list that no recipe has seen gets the same check."""
-    with pytest.raises(SourceError, match="prompt 2 is 1"):
-        read_rows(["a", 1])  # type: ignore[list-item]
-    with pytest.raises(SourceError, match="empty"):
-        read_rows([])
-
-
-@pytest.mark.parametrize(
-    "prompts",
-    [["a"], [{"prompt": "a"}], {"path": "a.csv"}, {"dataset": "a", "split": "test"},
-     {"template": "{a}", "values": {"a": [1, "2"][:1]}}],
-)  # fmt: skip
-def test_prompts_survive_a_recipe(prompts: Any) -> None:
-    """Every kind of prompts comes back equal from its own JSON."""
-    holder = Holder(prompts=prompts)
-    assert Holder.model_validate_json(holder.model_dump_json()) == holder
-    assert Holder(prompts=holder.prompts) == holder
-
-
-VALUES = st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True), max_size=4).map(
-    lambda lists: {f"v{number}": values for number, values in enumerate(lists)}
-)
-
-
-def template_of(values: dict[str, list[int]], limit: int | None = None) -> TemplatePrompts:
-    """Make a template that uses all values."""
-    braces = "".join(f"{{{name}}}, " for name in values)
-    return TemplatePrompts(template=f"{{{{all}}}}: {braces}", values={**values}, limit=limit)
-
-
-@settings(deadline=None)
-@given(VALUES)
-def test_a_grid_is_the_product_in_order(values: dict[str, list[int]]) -> None:
-    """Without a limit every combination comes once, the last placeholder changing fastest."""
-    rows = read_rows(template_of(values)).to_pylist()
-    expected = [dict(zip(values, choice, strict=True)) for choice in product(*values.values())]
-    assert [{name: row[name] for name in values} for row in rows] == expected
-    assert [row["prompt"] for row in rows] == ["{all}: " + "".join(f"{n}, " for n in row.values()) for row in expected]
-
-
-@settings(deadline=None)
-@given(VALUES, st.integers(1, 300), st.integers(0, 2**40))
-def test_a_sample_is_distinct_and_repeatable(values: dict[str, list[int]], limit: int, seed: int) -> None:
-    """A sample has no combination twice, is the same for the same seed, and a larger one begins with it."""
-    prompts = read_rows(template_of(values, limit), seed=seed)["prompt"].to_pylist()
-    assert len(prompts) == len(set(prompts)) == min(limit, math.prod(map(len, values.values())))
-    assert read_rows(template_of(values, limit), seed=seed)["prompt"].to_pylist() == prompts
-    assert read_rows(template_of(values, limit + 50), seed=seed)["prompt"].to_pylist()[: len(prompts)] == prompts
-    assert read_rows(template_of(values, limit), seed=seed, limit=3)["prompt"].to_pylist() == prompts[:3]
-
-
-def test_a_sample_of_an_astronomic_grid_is_quick_and_spread() -> None:
-    """A grid beyond all counting is sampled without being built, with every value in reach, by the seed."""
-    template = template_of({f"v{number}": list(range(100)) for number in range(30)}, limit=1000)
-    table = read_rows(template, seed=1)
-    assert template.size == 100**30
-    assert all(len(set(table[name].to_pylist())) > 90 for name in template.values)
-    assert read_rows(template, seed=2) != table
-
-
-def test_values_must_not_hide_the_prompt() -> None:
-    """Values named like the prompt's column are refused."""
-    with pytest.raises(SourceError, match="values for 'prompt'"):
-        read_rows(TemplatePrompts(template="{prompt}", values={"prompt": ["a"]}))
-
-
-@pytest.fixture
-def dataset_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that `load_dataset` reads: two splits with an image column."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-    features = datasets.Features({"prompt": datasets.Value("string"), "image": datasets.Image()})
-    rows = {"prompt": ["a", None], "image": [Image.new("RGB", (4, 4), "red"), None]}
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    for split in ("train", "test"):
-        datasets.Dataset.from_dict(rows, features=features).to_parquet(folder / f"{split}.parquet")
-    return folder
-
-
-def test_a_dataset_keeps_its_image_bytes(dataset_folder: Path) -> None:
-    """Image columns come as encoded bytes, and the schema still says that they are images."""
-    table = read_rows(DatasetPrompts(dataset=str(dataset_folder), split="test"))
-    first, second = table.to_pylist()
-    assert (first["prompt"], second) == ("a", {"prompt": None, "image": None})
-    assert first["image"]["bytes"].startswith(b"\x89PNG")
-    assert datasets.Features.from_arrow_schema(table.schema)["image"] == datasets.Image()
-
-
-def test_a_dataset_gives_the_split_and_columns_asked_for(dataset_folder: Path) -> None:
-    """`split` takes slices, and `columns` leaves the others out of the schema too."""
-    table = read_rows(DatasetPrompts(dataset=str(dataset_folder), split="train[:1]", columns=["prompt"]))
-    assert table.to_pylist() == [{"prompt": "a"}]
-    assert set(datasets.Features.from_arrow_schema(table.schema)) == {"prompt"}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"split": "validation"}, 'Unknown split "validation"'),
-        ({"config": "other"}, "'other' not found"),
-        ({"columns": ["promt"]}, r"no column 'promt'; it has: prompt, image\. Did you mean 'prompt'"),
-        ({"columns": ["image"]}, "no column 'prompt'; it has: image"),
-    ],
-)
-def test_a_dataset_that_does_not_fit_is_one_clear_error(
-    dataset_folder: Path, options: dict[str, Any], message: str
-) -> None:
-    """What is wrong with a dataset names it and what it has."""
-    with pytest.raises(SourceError, match=message) as caught:
-        read_rows(DatasetPrompts(dataset=str(dataset_folder), **options))
-    assert str(dataset_folder) in str(caught.value)
