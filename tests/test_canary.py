@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.sorting import ArtifactSort
 
 from flows.watch_canary import watch_canary
 from tasks_lib.canary import Comparison, Figures, Thresholds, compare
@@ -106,7 +107,8 @@ def test_the_page_of_a_run_shows_the_comparison(watch: Watch, endpoint: Endpoint
 
     async def tables() -> list[Any]:
         async with get_client() as client:
-            return [each for each in await client.read_artifacts() if each.description == last.headline]
+            newest = await client.read_artifacts(sort=ArtifactSort.CREATED_DESC)
+            return [each for each in newest if each.description == last.headline]
 
     (table,) = asyncio.run(tables())
     rows = {row.pop("figure"): row for row in json.loads(table.data)}

@@ -155,8 +155,8 @@ def test_fault_that_ends_the_run(endpoint: Endpoint, tmp_path: Path, status: int
 def test_endpoint_that_is_away_for_a_while(endpoint: Endpoint, tmp_path: Path) -> None:
     """Refused connections are tried again until the endpoint is back, or reported by name when it stays away."""
     endpoint.pause()
-    threading.Timer(0.3, endpoint.resume).start()
     with generator_for(endpoint.url, tmp_path, max_attempts=12) as generator:
+        threading.Timer(1, endpoint.resume).start()
         (found,) = generator.generate([ImageRequest("a cat")])
     assert (found.status, len(endpoint.calls)) == ("ok", 1)
     assert found.attempts > 1

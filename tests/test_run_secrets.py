@@ -16,6 +16,7 @@ from prefect import Flow
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import FlowRunSort
 
 import flows
 from tasks_lib import Distiset
@@ -112,7 +113,7 @@ def test_a_login_in_the_file_of_a_recipe_is_used(
 
     async def parameters() -> list[Any]:
         async with get_client() as client:
-            return [run.parameters for run in await client.read_flow_runs()]
+            return [run.parameters for run in await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)]
 
     assert "marked-password" not in str(asyncio.run(parameters()))
 
