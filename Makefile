@@ -17,9 +17,9 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/imageloom build deployments/recipes/colour-shapes.yaml
 
-# Files of tests side by side, each process with a Prefect server of its own.
+# Files of tests side by side, each process with a Prefect server of its own, in the order of their names.
 test: setup
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # Minutes: Ray, Prefect over PostgreSQL, Prefect's pages in a browser, schedules that fire by themselves.
 test-e2e: setup

@@ -41,7 +41,7 @@ def ask(method: str, path: str, body: Any = None) -> Any:
     """Ask the session's server; ``None`` where it has no such thing."""
     with httpx2.Client(trust_env=False, timeout=60) as client:
         answer = client.request(method, f"{os.environ['PREFECT_API_URL']}{path}", json=body)
-    return answer.json() if answer.is_success else None
+    return None if answer.status_code == 404 else answer.raise_for_status().json()
 
 
 def served_deployment(name: str) -> dict[str, Any]:
