@@ -36,9 +36,9 @@ def waits_between(calls: list[Call]) -> list[float]:
 
 
 def ended_calls(endpoint: Endpoint, count: int) -> list[Call]:
-    """The calls, once the endpoint has noticed that the client left the last of them."""
+    """The calls in the order of their starts, once the endpoint has noticed that the client left the last of them."""
     assert any(endpoint.in_flight == 0 for _ in range(100_000))
-    calls = endpoint.calls
+    calls = sorted(endpoint.calls, key=lambda call: call.time_started)
     assert len(calls) == count
     return calls
 
