@@ -14,14 +14,13 @@ import yaml
 from rich.console import Console
 
 from flows.cli_dataset import dataset_app
-from flows.cli_options import Debug, Json, RecipeFile, one_sentence_errors
+from flows.cli_options import Debug, Json, RecipeFile, checked_recipe, one_sentence_errors
 from flows.cli_serve import serve_app
 from flows.cli_store import store_app
 from flows.terminal import print_how_to_load, print_values
 
 if TYPE_CHECKING:
     from flows.embedded_server import EmbeddedServer
-    from tasks_lib.recipe import Recipe
 
 __all__ = ["app"]
 
@@ -56,7 +55,7 @@ def build(
         overrides = _overrides(set_, output)
         if retry_refused:
             overrides["limits.retry_refused"] = True
-        push = _checked(recipe, overrides).output.push_to_hub if limit is None else None
+        push = checked_recipe(recipe, overrides).output.push_to_hub if limit is None else None
         report = _run_build("build_image_dataset", server, json_, recipe=recipe, limit=limit, overrides=overrides)
         if push and not json_:
             told = (
@@ -77,7 +76,7 @@ def preview(
     server = _start_server(debug)
     with one_sentence_errors(debug):
         overrides = _overrides(set_, None)
-        _checked(recipe, overrides)
+        checked_recipe(recipe, overrides)
         _run_build("preview_image_dataset", server, json_, recipe=recipe, rows=rows, overrides=overrides)
 
 
@@ -98,16 +97,6 @@ def estimate(
         print_values(counted.to_dict(), counted.lines(), counted.name, json_)
 
 
-def _checked(path: str, overrides: dict[str, Any]) -> "Recipe":
-    """The recipe; a mistake is told at once, before Prefect takes its seconds to be imported."""
-    from tasks_lib.plain_secrets import refuse_secrets
-    from tasks_lib.recipe import load_recipe
-
-    # Before Prefect keeps it.
-    refuse_secrets({"recipe": path})
-    return load_recipe(path, overrides)
-
-
 def _start_server(debug: bool) -> "EmbeddedServer | None":
     """A server, where there is none: it starts while this process reads the recipe and imports Prefect."""
     _configure_prefect(debug)
@@ -124,8 +113,7 @@ def _run_build(flow: str, server: "EmbeddedServer | None", json_: bool, **parame
     from flows.progress import progress_bar
 
     if server:
-        # Wanted later, but there is time for its half a second now.
-        import datasets  # noqa: F401
+        import datasets  # noqa: F401  # used later, but there is time for its half a second now
 
         server.wait()
     with progress_bar(Console(stderr=True)):

@@ -1,16 +1,32 @@
 """What every command shares: options of the same meaning, and how a command ends on an error."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-__all__ = ["Debug", "Json", "RecipeFile", "one_sentence_errors"]
+if TYPE_CHECKING:
+    from tasks_lib.recipe import Recipe
+
+__all__ = ["Debug", "Json", "RecipeFile", "checked_recipe", "one_sentence_errors"]
 
 RecipeFile = Annotated[str, typer.Argument(help="The recipe: a YAML file, or its URL.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")]
+
+
+def checked_recipe(path: str, overrides: Mapping[str, Any] | None = None) -> "Recipe":
+    """The recipe of a command; a mistake is told at once, before Prefect takes its seconds to be imported.
+
+    Raises:
+        RecipeError: a setting is wrong, or a password stands in the recipe's URL, which Prefect would keep.
+    """
+    from tasks_lib.plain_secrets import refuse_secrets
+    from tasks_lib.recipe import load_recipe
+
+    refuse_secrets({"recipe": path})
+    return load_recipe(path, overrides)
 
 
 @contextmanager

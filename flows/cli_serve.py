@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_options import Debug, RecipeFile, one_sentence_errors
+from flows.cli_options import Debug, RecipeFile, checked_recipe, one_sentence_errors
 
 if TYPE_CHECKING:
     from prefect.client.schemas.schedules import CronSchedule
@@ -32,12 +32,7 @@ def serve(
 ) -> None:
     """Build RECIPE by the clock, in processes of this machine, until Ctrl-C."""
     with one_sentence_errors(debug, kept="The schedule is paused"):
-        from tasks_lib.plain_secrets import refuse_secrets
-        from tasks_lib.recipe import load_recipe
-
-        # Before Prefect keeps it.
-        refuse_secrets({"recipe": recipe})
-        loaded = load_recipe(recipe)
+        loaded = checked_recipe(recipe)
         schedule = _schedule(cron, timezone)
         _check_server()
         # A run may start in another folder; a URL is the same everywhere.
