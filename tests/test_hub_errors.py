@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import aiohttp
 import httpx2
 import pytest
 from huggingface_hub import errors
@@ -99,7 +100,8 @@ def test_other_errors_keep_their_meaning() -> None:
     """An error of ours stays itself, lost connections are worth another try, programming errors mean nothing."""
     ours = StopError("x")
     assert meaning_of(ours, "model", []) is ours
-    assert isinstance(meaning_of(httpx2.ReadError("x"), "model", []), TransientError)
+    for lost in (httpx2.ReadError("x"), aiohttp.ServerDisconnectedError("x"), TimeoutError("x")):
+        assert isinstance(meaning_of(lost, "model", []), TransientError)
     for mistake in (ZeroDivisionError("x"), ValueError("x")):
         assert meaning_of(mistake, "model", []) is None
 

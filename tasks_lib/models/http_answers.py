@@ -7,6 +7,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit, urlunsplit
 
+import aiohttp
 import httpx2
 
 from tasks_lib.errors import (
@@ -158,6 +159,6 @@ def error_of_call(error: Exception, where: str, secrets: Iterable[str]) -> Image
         case UnicodeEncodeError():
             # Half a surrogate pair, as a JSON file may hold it, cannot be sent.
             return InvalidRequestError(f"{where} cannot be sent the request: {said}.")
-        case httpx2.HTTPError() | httpx2.StreamError() | OSError():
+        case aiohttp.ClientError() | httpx2.HTTPError() | httpx2.StreamError() | OSError():
             return TransientError(f"{where}: {said}")
     return None

@@ -1,19 +1,28 @@
 """Calls over connections of our own, of whose answers no more is read than an image can have."""
 
 import asyncio
-import ssl
+import base64
+import io
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
-import httpx2
+import aiohttp
+from yarl import URL
 
 from tasks_lib.errors import GenerationError
+from tasks_lib.models.http_connections import HttpConnections
 
-__all__ = ["MAX_ERROR_BYTES", "HttpAnswer", "HttpPoster", "read_at_most"]
+__all__ = ["HTTP_FAULTS", "MAX_ERROR_BYTES", "HttpAnswer", "HttpPoster", "read_at_most"]
 
+HTTP_FAULTS = (aiohttp.ClientError, OSError)
+"""What a call raises that gets no whole answer."""
 MAX_ERROR_BYTES = 64 * 1024
 """Read of an answer that is an error; it says its reason at once."""
+URL_SIGNS = "!#$%&'()*+,/:;=?@[]~"
+"""What stays as it is in a URL, escapes included: a signature may cover them."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +31,12 @@ class HttpAnswer:
 
     status: int
     headers: Mapping[str, str]
+    """With case-insensitive names."""
     body: bytes
 
 
 class HttpPoster:
     """Posts over kept connections, which belong to the running event loop; pickled, it travels without them.
-
-    Each call in flight has a client of its own with one connection: a client that holds many looks at every idle
-    one in each call, which takes as long as the rest of it.
 
     Args:
         max_bytes: of an answer, beyond which it is not read.
@@ -37,9 +44,7 @@ class HttpPoster:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._idle: list[httpx2.AsyncClient] = []
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._connections: HttpConnections | None = None
 
     def __reduce__(self) -> tuple[type["HttpPoster"], tuple[int]]:
         return HttpPoster, (self._max_bytes,)
@@ -47,13 +52,24 @@ class HttpPoster:
     async def post(
         self, url: str, headers: Mapping[str, str], json: Any = None, content: bytes | None = None
     ) -> HttpAnswer:
-        """Post JSON or bytes.
+        """Post JSON or bytes; a login in the URL is sent in place of another authorization.
+
+        Args:
+            url: of the endpoint.
+            headers: with lower-case names.
+            json: what to send, unless ``content`` is given.
+            content: bytes to send as they are.
 
         Raises:
             GenerationError: the answer has more than ``max_bytes``.
-            httpx2.RequestError: there is no whole answer.
+            aiohttp.ClientError, OSError: there is no whole answer.
+            UnicodeEncodeError: the JSON holds half a surrogate pair.
         """
-        return await self._send("POST", url, headers, json=json, content=content)
+        there, sent = _signed_in(URL(url), headers)
+        if content is None:
+            sent["content-type"], content = "application/json", _encoded(json)
+        # Bytes as they are would be copied, and more than a megabyte of them complained of.
+        return await self._send("POST", there, sent, data=io.BytesIO(content))
 
     async def get(self, url: str, headers: Mapping[str, str], tls_name: str | None = None) -> HttpAnswer:
         """Get what is at a URL; a redirect is an answer like any other.
@@ -65,42 +81,41 @@ class HttpPoster:
 
         Raises:
             GenerationError: the answer has more than ``max_bytes``.
-            httpx2.RequestError: there is no whole answer.
+            aiohttp.ClientError, OSError: there is no whole answer.
         """
-        if tls_name is None:
-            return await self._send("GET", url, headers, follow_redirects=False)
-        # A kept connection would be found by its address, and serve another name that has the same one.
-        headers = {**headers, "connection": "close"}
-        return await self._send("GET", url, headers, extensions={"sni_hostname": tls_name}, follow_redirects=False)
+        if tls_name is not None:
+            # A kept connection would be found by its address, and serve another name that has the same one.
+            headers = {**headers, "connection": "close"}
+        there = URL(quote(url, safe=URL_SIGNS), encoded=True)
+        return await self._send("GET", there, headers, server_hostname=tls_name, allow_redirects=False)
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight keep theirs."""
-        idle, self._idle = self._idle, []
-        for client in idle:
-            await client.aclose()
+        connections, self._connections = self._connections, None
+        if connections:
+            await connections.aclose()
 
-    async def _send(self, method: str, url: str, headers: Mapping[str, str], **how: Any) -> HttpAnswer:
-        client = self._take_client()
-        try:
-            async with client.stream(method, url, headers=headers, **how) as response:
-                if response.status_code >= 400:
-                    body = await _beginning(response)
-                else:
-                    body = await read_at_most(self._max_bytes, response.headers, response.aiter_bytes())
-                return HttpAnswer(response.status_code, response.headers, body)
-        finally:
-            self._idle.append(client)
+    async def _send(self, method: str, url: URL, headers: Mapping[str, str], **how: Any) -> HttpAnswer:
+        if not self._connections or self._connections.loop is not asyncio.get_running_loop():
+            self._connections = HttpConnections()
+        async with self._connections.request(method, url, headers=headers, **how) as response:
+            body = response.content.iter_any()
+            if response.status >= 400:
+                return HttpAnswer(response.status, response.headers, await _beginning(body))
+            whole = await read_at_most(self._max_bytes, response.headers, body)
+            return HttpAnswer(response.status, response.headers, whole)
 
-    def _take_client(self) -> httpx2.AsyncClient:
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._idle, self._loop = [], loop
-        if self._idle:
-            return self._idle.pop()
-        # Reading the certificates takes longer than anything else here.
-        self._tls = self._tls or httpx2.create_ssl_context()
-        # The generator limits the time, the window the number of calls.
-        return httpx2.AsyncClient(timeout=None, follow_redirects=True, verify=self._tls)
+
+def _signed_in(url: URL, headers: Mapping[str, str]) -> tuple[URL, dict[str, str]]:
+    """A URL without its login, and the headers with it (RFC 7617); aiohttp would refuse a login beside a token."""
+    if url.user is None:
+        return url, dict(headers)
+    login = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    return url.with_user(None), {**headers, "authorization": f"Basic {login}"}
+
+
+def _encoded(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 async def read_at_most(max_bytes: int, headers: Mapping[str, str], body: AsyncIterator[bytes]) -> bytes:
@@ -128,9 +143,9 @@ def _check_size(size: int, max_bytes: int) -> None:
         raise GenerationError(f"the answer has {size:,} bytes or more; at most {max_bytes:,} are taken.")
 
 
-async def _beginning(response: httpx2.Response) -> bytes:
+async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
     body = b""
-    async for chunk in response.aiter_bytes():
+    async for chunk in chunks:
         body += chunk
         if len(body) > MAX_ERROR_BYTES:
             break

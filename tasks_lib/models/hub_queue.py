@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import httpx2
-
 from tasks_lib.errors import BadImageError, GenerationError, RefusedError, ThrottledError, TransientError
 from tasks_lib.models.http_answers import body_of, is_refusal, redact
-from tasks_lib.models.http_post import HttpPoster
+from tasks_lib.models.http_post import HTTP_FAULTS, HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata, object_in, words_of
 
 __all__ = ["Queue", "queued_image"]
@@ -119,7 +117,7 @@ async def _asked(http: HttpPoster, queue: Queue, url: str) -> Mapping[str, Any]:
             return object_in(body_of(answer, queue.where, queue.secrets))
         except ThrottledError as error:
             pause_s = error.retry_after or LONGEST_PAUSE_S
-        except (TransientError, httpx2.RequestError, httpx2.StreamError, OSError):
+        except (TransientError, *HTTP_FAULTS):
             faults += 1
             if faults == FAULTS:
                 raise

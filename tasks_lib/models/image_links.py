@@ -5,11 +5,9 @@ import ipaddress
 import socket
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-import httpx2
-
 from tasks_lib.errors import BadImageError, GenerationError, StopError, TransientError
 from tasks_lib.models.http_answers import redact_url
-from tasks_lib.models.http_post import HttpAnswer, HttpPoster
+from tasks_lib.models.http_post import HTTP_FAULTS, HttpAnswer, HttpPoster
 
 __all__ = ["fetch_image"]
 
@@ -43,7 +41,7 @@ async def fetch_image(http: HttpPoster, link: str, endpoint: str) -> bytes:
     while True:
         try:
             answer = await _follow(http, url, endpoint)
-        except (httpx2.RequestError, httpx2.StreamError, OSError) as error:
+        except HTTP_FAULTS as error:
             problem = f"gave no answer: {type(error).__name__}"
         else:
             if answer.status == 200:

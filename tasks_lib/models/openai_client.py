@@ -19,7 +19,9 @@ Upload = tuple[str, bytes, str]
 
 
 class OpenAIClients:
-    """Clients of the SDK, one for each call in flight, as :class:`HttpPoster` has them and for its reason.
+    """Clients of the SDK, one for each call in flight.
+
+    A client that holds many connections looks at every idle one in each call, which takes as long as the rest of it.
 
     Args:
         base_url: of the API, with its version.

@@ -4,7 +4,7 @@ import os
 import random
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks_lib.errors import StoreError
@@ -45,8 +45,8 @@ class StoreStats:
 class ImageStore:
     """Images by fingerprint: ``ab/abcd....png`` as it came, and ``ab/abcd....json``, its record.
 
-    The image is written before its record, each under a temporary name and then renamed, so a reader in
-    another process sees a whole generation or none. A generation that is damaged in any way counts as
+    The image is written before its record, each under a temporary name first, so a reader in another process
+    sees a whole generation or none. A generation that is damaged in any way counts as
     unknown. A whole one is never changed: the first of several writers wins.
 
     Args:
@@ -99,19 +99,24 @@ class ImageStore:
         self._objects.remove(name)
 
     def put(self, record: Record, data: bytes) -> Record:
-        """Keep one paid image, and read it back.
+        """Keep one paid image; where somebody else may have been first, read back what is there.
 
         Returns:
             The record that is kept: that of another writer, if it was there first.
 
         Raises:
-            StoreError: it could not be written; the message says where and why.
+            StoreError: it could not be written, or is not what the record says; the message says where and why.
         """
-        for attempt in range(MOST_WRITES):
-            # Another writer may have replaced one half. Whoever writes last reads after all writing is done,
-            # so halves never stay; pauses of different lengths keep writers from chasing each other.
+        if isinstance(fault := matched(record, data), Fault):
+            raise StoreError(f"{record.file_name} is not kept in the store at {self.location}: {fault.reason}.")
+        files = {image_path(record.file_name): data, record_path(record.fingerprint): record.to_json().encode()}
+        if self._objects.write_new(files):
+            return record
+        for attempt in range(1, MOST_WRITES + 1):
+            # Another writer may be about to finish, or have replaced one half. Whoever writes last reads after all
+            # writing is done, so halves never stay; pauses of different lengths keep writers from chasing each other.
             time.sleep(random.uniform(0, 0.01 * attempt**2))
-            kept = self.get(record.fingerprint) or self._write(record, data)
+            kept = self.get(record.fingerprint) or self._replaced(files, record.fingerprint)
             if kept:
                 return kept
         raise StoreError(
@@ -119,10 +124,10 @@ class ImageStore:
             "something else was read back. See what is wrong with: imageloom store verify."
         )
 
-    def _write(self, record: Record, data: bytes) -> Record | None:
-        self._objects.write(image_path(record.file_name), data)
-        self._objects.write(record_path(record.fingerprint), record.to_json().encode())
-        return self.get(record.fingerprint)
+    def _replaced(self, files: Mapping[str, bytes], fingerprint: str) -> Record | None:
+        for name, data in files.items():
+            self._objects.write(name, data)
+        return self.get(fingerprint)
 
     def put_file(self, data: bytes, extension: str) -> str:
         """Keep bytes that a task made itself, under their own digest; gives their reference."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
+import aiohttp
 
 __all__: list[str] = []
 
@@ -18,16 +18,16 @@ __all__: list[str] = []
 async def ask_all(url: str, calls: int, in_flight: int, folder: Path) -> None:
     """Keep ``in_flight`` calls going until all are answered; each image goes to its own file."""
     numbers = iter(range(calls))
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-    async with httpx2.AsyncClient(limits=limits, timeout=None, trust_env=False) as client:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None)) as client:
         await asyncio.gather(*(_work(client, url, numbers, folder) for _ in range(in_flight)))
 
 
-async def _work(client: httpx2.AsyncClient, url: str, numbers: Iterator[int], folder: Path) -> None:
+async def _work(client: aiohttp.ClientSession, url: str, numbers: Iterator[int], folder: Path) -> None:
     for number in numbers:
-        answer = await client.post(url, json={"inputs": f"image {number}", "parameters": {"seed": number}})
-        answer.raise_for_status()
-        (folder / f"{number}.jpeg").write_bytes(answer.content)
+        request = {"inputs": f"image {number}", "parameters": {"seed": number}}
+        async with client.post(url, json=request, raise_for_status=True) as answer:
+            (folder / f"{number}.jpeg").write_bytes(await answer.read())
 
 
 if __name__ == "__main__":
