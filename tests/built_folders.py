@@ -65,9 +65,10 @@ def read_rows(folder: Path, split: str = "train", config: str = "data") -> list[
     ]
 
 
-def shards(folder: str = "dataset") -> dict[str, str]:
+def shards(folder: str | Path = "dataset") -> dict[str, str]:
     """The digests of a dataset's shards, by their paths in its folder."""
     paths = sorted(Path(folder).rglob("*-of-*.parquet"))
+    assert paths, f"no shards in {folder}"
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

@@ -29,8 +29,11 @@ os.environ.pop("HF_TOKEN", None)
 pytest_plugins = ["flows.testing", "tests.gallery_browser"]
 
 from tasks_lib import Distiset  # noqa: E402  # after the environment is set
+from tasks_lib.generator import ImageGenerator  # noqa: E402
+from tasks_lib.models import InferenceEndpointsImageGeneration  # noqa: E402
 from tasks_lib.recipe import load_recipe  # noqa: E402
 from tests.endpoint import Endpoint  # noqa: E402
+from tests.generating import generator_with  # noqa: E402
 
 
 @pytest.fixture
@@ -38,6 +41,14 @@ def endpoint() -> Iterator[Endpoint]:
     """An endpoint of the test's own."""
     with Endpoint() as running:
         yield running
+
+
+@pytest.fixture
+def generator(endpoint: Endpoint, tmp_path: Path) -> Iterator[ImageGenerator]:
+    """A generator over the endpoint, with eight places and a store."""
+    model = InferenceEndpointsImageGeneration(base_url=endpoint.url, timeout_s=20)
+    with generator_with(model, tmp_path, max_concurrency=8) as generator:
+        yield generator
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from datasets import load_dataset
 from tasks_lib import ImageStore
 from tests.deployments import deployment, end_of, last_run, run_and_watch, started
 from tests.endpoint import Endpoint
-from tests.prefect_server import PrefectServer, wait_until
+from tests.prefect_server import PrefectServer
+from tests.processes import wait_until
 from tests.recipes import drawn_by, recipe_for
 
 __all__ = [

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.prefect_server import PrefectServer, running_server, wait_until
+from tests.prefect_server import PrefectServer, running_server
+from tests.processes import wait_until
 
 __all__ = ["deployment", "end_of", "last_run", "run_and_watch", "running_deployments", "started"]
 

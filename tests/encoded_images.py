@@ -2,11 +2,12 @@
 
 import io
 import struct
+import zlib
 from typing import Any
 
 from PIL import Image
 
-__all__ = ["FORMATS", "MODES", "encode", "parts", "pixels"]
+__all__ = ["FORMATS", "MODES", "encode", "parts", "pixels", "with_manifest"]
 
 FORMATS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
@@ -58,3 +59,17 @@ def parts(data: bytes) -> list[tuple[str, bytes]]:
             at += 2 + length
         found.append(("scan", data[at:]))
     return found
+
+
+def with_manifest(name: str, payload: bytes) -> tuple[bytes, str, bytes]:
+    """Encode an image with a C2PA part; return it with the part's name and bytes."""
+    data = encode(name)
+    if name == "png":
+        chunk = struct.pack(">I", len(payload)) + b"caBX" + payload
+        chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
+        return data[:33] + chunk + data[33:], "caBX", chunk
+    if name == "jpeg":
+        segment = b"\xff\xeb" + struct.pack(">H", len(payload) + 2) + payload
+        return data[:2] + segment + data[2:], "EB", segment
+    chunk = b"C2PA" + struct.pack("<I", len(payload)) + payload + b"\0" * (len(payload) % 2)
+    return data[:4] + struct.pack("<I", len(data) - 8 + len(chunk)) + data[8:] + chunk, "C2PA", chunk

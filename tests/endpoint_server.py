@@ -59,6 +59,8 @@ class Call:
     asked: Asked
     headers: Mapping[str, str]
     time_started: float
+    time_answered: float
+    """When the answer began to be sent."""
     time_ended: float
     status: int
     sent_sha256: str | None
@@ -194,7 +196,7 @@ class EndpointServer:
         self, asked: Asked, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         """Answer one call and enter it into the account."""
-        time_started = time.monotonic()
+        started = answered = time.monotonic()
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         delivered = False
@@ -202,12 +204,13 @@ class EndpointServer:
         try:
             if answer.delay_s:
                 await asyncio.sleep(answer.delay_s)
+            answered = time.monotonic()
             delivered = await deliver(answer, reader, writer)
         finally:
             self.in_flight -= 1
             sha256 = hashlib.sha256(answer.body).hexdigest() if delivered else None
-            ended = time.monotonic()
-            self.calls.append(Call(asked, request.headers, time_started, ended, answer.status, sha256, delivered))
+            times = started, answered, time.monotonic()
+            self.calls.append(Call(asked, request.headers, *times, answer.status, sha256, delivered))
         return delivered
 
     def _answer(self, asked: Asked) -> Answer:

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import json
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
-__all__ = ["GENERATION", "IMAGE", "drawing", "row", "write_folder", "write_ledger", "write_shard"]
+__all__ = ["GENERATION", "IMAGE", "data_of", "drawing", "row", "write_folder", "write_ledger", "write_shard"]
 
 Row = dict[str, Any]
 
@@ -126,3 +128,13 @@ def write_folder(folder: Path) -> Path:
     write_shard(folder / "failed/train-00000-of-00001.parquet", failed)
     write_ledger(folder / "ledger.parquet", [row(number) for number in (23, 22, 21, 20, *range(20), 24)])
     return folder
+
+
+def data_of(page: Path) -> dict[str, Any]:
+    """What the page's data element holds, read as a browser reads it: up to the first end tag."""
+    found = re.search(
+        r'<script id="data" type="application/json">(.*?)</script', page.read_text(encoding="utf-8"), re.S
+    )
+    assert found
+    loaded: dict[str, Any] = json.loads(found[1])
+    return loaded

@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.store import ImageStore
 from tests.endpoint_images import image_for
 
-__all__ = ["ScriptedModel", "generator_with", "kept_in", "requests_for", "wait_until"]
+__all__ = ["ScriptedModel", "generator_with", "kept_in", "requests_for"]
 
 IMAGE = image_for("a cat", image_format="png")
 
@@ -55,12 +54,6 @@ def generator_with(model: ImageGenerationModel, folder: Path, **limits: Any) -> 
 
 def requests_for(prompt: str, count: int) -> list[ImageRequest]:
     return [ImageRequest(prompt, seed=number, number=number) for number in range(count)]
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline, "it never came true"
 
 
 def kept_in(generator: ImageGenerator) -> int:

@@ -13,7 +13,7 @@ import httpx2
 
 from tests.processes import free_port, running_process, wait_until
 
-__all__ = ["PrefectServer", "running_server", "wait_until"]
+__all__ = ["PrefectServer", "running_server"]
 
 PREFECT = [sys.executable, "-m", "prefect"]
 

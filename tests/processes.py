@@ -45,13 +45,13 @@ def running_process(
         _end(process)
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 10, what: str = "what is to come true") -> Any:
     """Ask until the answer is true, and give it; fail when the time is over."""
     deadline = time.monotonic() + timeout_s
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s in vain for {what}.")
-        threading.Event().wait(0.1)
+        threading.Event().wait(0.02)
     return answer
 
 

@@ -1,10 +1,17 @@
 """Recipes for tests, as mappings."""
 
+from collections.abc import Callable
 from typing import Any
 
+from tasks_lib import Distiset
 from tests.endpoint import Endpoint
 
-__all__ = ["drawn_by", "recipe_for"]
+__all__ = ["FLAT", "Build", "drawn_by", "recipe_for"]
+
+Build = Callable[..., Distiset]
+"""What the fixture ``build_dataset`` is."""
+FLAT = {"type": "tests.custom_tasks:FlatColour"}
+"""The quickest model."""
 
 
 def recipe_for(endpoint: Endpoint, prompts: Any, **settings: Any) -> dict[str, Any]:

@@ -14,13 +14,12 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tasks_lib import Distiset
 from tasks_lib.errors import RecipeError, StopError
 from tests.built_folders import shards
 from tests.cancelling import calls_when_cancelled
 from tests.endpoint import Endpoint
-from tests.prefect_server import wait_until
-from tests.recipes import drawn_by, recipe_for
+from tests.processes import wait_until
+from tests.recipes import Build, drawn_by, recipe_for
 
 __all__ = [
     "WORKERS_TOKEN",
@@ -38,7 +37,6 @@ __all__ = [
     "test_the_shards_are_those_of_the_thread_runner",
 ]
 
-Build = Callable[..., Distiset]
 Runner = dict[str, Any]
 Kill = Callable[[], None]
 
@@ -222,5 +220,5 @@ def test_a_cancelled_flow_asks_nothing_more(prefect_server: None, in_folder: Pat
     with Endpoint(latency_s=0.2) as endpoint:
         recipe = recipe_for(endpoint, _prompts(400, ""), batch_size=50, limits={"max_concurrency": 8}, runner=runner)
         before = calls_when_cancelled(recipe, endpoint)
-        assert len(endpoint.calls) <= before + 16
+        assert len(endpoint.calls) <= before + 16 < 400
         assert len(list(Path("store").rglob("*.json"))) == len(endpoint.calls)

@@ -1,24 +1,24 @@
 """What stands in the dataset that the flow builds: columns, configs and splits, and the bytes of its images."""
 
-import base64
+import io
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from datasets import Image, load_dataset
+from PIL import Image as PILImage
 
-from tasks_lib import Distiset
 from tasks_lib.errors import StopError
 from tests.endpoint import Endpoint
-from tests.recipes import drawn_by, recipe_for
+from tests.recipes import FLAT, Build, drawn_by, recipe_for
 
-Build = Callable[..., Distiset]
-FLAT = {"type": "tests.custom_tasks:FlatColour"}
+
+def pixels_of(data: bytes) -> bytes:
+    return PILImage.open(io.BytesIO(data)).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_own_tasks_run_in_the_flow(build_dataset: Build, task: str, prompts: Any
 
 
 def test_grouped_generations_stay_together(build_dataset: Build) -> None:
-    """With ``group_generations`` a row holds the list of its images and of their facts, and splits do not part them."""
+    """With ``group_generations`` a row holds the list of its images and of their facts."""
     recipe = drawn_by(FLAT, ["a fox", "an owl"], task={"num_generations": 3, "group_generations": True})
     build_dataset(recipe)
     (row, _) = load_dataset("dataset")["train"]
@@ -95,7 +95,10 @@ def test_a_dataset_without_a_good_image_is_loadable(build_dataset: Build) -> Non
     example = re.search(r"```python\n(.*?)```", Path("dataset/README.md").read_text(), flags=re.DOTALL)
     assert example is not None
     subprocess.run([sys.executable, "-c", example[1]], check=True, timeout=60)
-    assert list(distiset) == ["rejected"] and len(load_dataset("dataset", "rejected")["train"]) == 2
+    rejected = load_dataset("dataset", "rejected")["train"]
+    assert (list(distiset), rejected["prompt"]) == (["rejected"], ["a", "b"])
+    for column in ("prompt", "error"):
+        assert distiset["rejected"]["train"][column] == rejected[column]
 
 
 def test_a_column_may_name_the_split(build_dataset: Build) -> None:
@@ -117,14 +120,15 @@ def test_marking_leaves_pixels_and_store_alone(build_dataset: Build, endpoint: E
     (call,) = endpoint.calls
     kept = next(Path("store").rglob("*.png")).read_bytes()
     assert kept == endpoint.image_for(call.prompt, call.parameters)
+    assert pixels_of(cell["bytes"]) == pixels_of(kept)
     build_dataset(recipe_for(endpoint, ["a cat"], marking="none"))
     cell = load_dataset("dataset")["train"].cast_column("image", Image(decode=False))[0]["image"]
     assert cell["bytes"] == kept
 
 
-def test_base64_of_a_row_is_what_the_dataset_holds(build_dataset: Build, endpoint: Endpoint) -> None:
+def test_the_bytes_of_a_row_are_what_the_endpoint_sent(build_dataset: Build, endpoint: Endpoint) -> None:
     """Bytes are never re-encoded on the way: unmarked, the cell is the endpoint's answer."""
     build_dataset(recipe_for(endpoint, ["a cat [jpeg]", "a dog [webp]"], marking="none"))
     cells = load_dataset("dataset")["train"].cast_column("image", Image(decode=False))["image"]
-    sent = [base64.b64encode(endpoint.image_for(call.prompt, call.parameters)) for call in endpoint.calls]
-    assert sorted(base64.b64encode(cell["bytes"]) for cell in cells) == sorted(sent)
+    sent = [endpoint.image_for(call.prompt, call.parameters) for call in endpoint.calls]
+    assert sorted(cell["bytes"] for cell in cells) == sorted(sent)

@@ -1,7 +1,6 @@
 """The flow, end to end: a recipe in, a dataset folder out, through a real Prefect server."""
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,16 +8,12 @@ import pytest
 from datasets import Image, load_dataset
 
 from flows.build_image_dataset import build_image_dataset
-from tasks_lib import Distiset
 from tasks_lib.errors import OutputError, RecipeError, StopError, TooManyFailuresError
 from tasks_lib.folder import StagedFolder
 from tests.built_folders import shards
 from tests.endpoint import Endpoint
 from tests.endpoint_images import shows_prompt
-from tests.recipes import drawn_by, recipe_for
-
-Build = Callable[..., Distiset]
-FLAT = {"type": "tests.custom_tasks:FlatColour"}
+from tests.recipes import FLAT, Build, drawn_by, recipe_for
 
 
 def test_two_hundred_prompts_round_trip(build_dataset: Build, endpoint: Endpoint) -> None:

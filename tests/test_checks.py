@@ -1,6 +1,7 @@
 """Checks reject blank, small and repeated images, and nothing else."""
 
 import io
+import re
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
@@ -146,7 +147,7 @@ def test_what_cannot_be_read_is_rejected(name: str, data: bytes) -> None:
     names = list(Checks.model_fields)
     for together in ([name], names[names.index(name) :]):
         checks = Checks.model_validate({each: EVERY_CHECK[each] for each in together})
-        assert str(inspect(data, checks).reason).startswith(f"{name}: the image cannot be read: ")
+        assert re.fullmatch(rf"{name}: the image cannot be read: cannot identify .+", str(inspect(data, checks).reason))
 
 
 @pytest.mark.parametrize("checks", [BLANK, NEAR])

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,11 @@ import pytest
 import yaml
 from datasets import load_dataset
 
-from tasks_lib import Distiset
+from tests.command import IMAGELOOM, imageloom
 from tests.endpoint import Endpoint
-from tests.prefect_server import wait_until
-from tests.recipes import drawn_by, recipe_for
+from tests.processes import wait_until
+from tests.recipes import Build, drawn_by, recipe_for
 
-Build = Callable[..., Distiset]
 DRAWN = drawn_by({"type": "procedural", "width": 32, "height": 32}, [f"a red circle {n}" for n in range(12)])
 
 
@@ -27,12 +24,6 @@ def recipe_file(in_folder: Path) -> Path:
     path = in_folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(DRAWN))
     return path
-
-
-def imageloom(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the installed command in the current folder."""
-    command = [str(Path(sys.executable).with_name("imageloom")), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
 
 
 def test_build_says_what_it_did(recipe_file: Path, prefect_server: None) -> None:
@@ -54,7 +45,7 @@ def test_json_is_alone_on_standard_output(recipe_file: Path, prefect_server: Non
 def test_it_runs_without_a_server(recipe_file: Path, tmp_path: Path) -> None:
     """Without a configured API the command starts a server of its own, from a fresh home."""
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
-    command = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml"]
+    command = [IMAGELOOM, "build", "recipe.yaml"]
     home = {"PREFECT_HOME": str(tmp_path / "home")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment | home)
     assert done.returncode == 0, done.stderr
@@ -171,7 +162,7 @@ def test_a_build_that_is_stopped_keeps_what_arrived(
     recipe = recipe_for(endpoint, [f"prompt {n} {{{{slow seconds=0.3}}}}" for n in range(60)])
     recipe["limits"] = {"max_concurrency": 4}
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-    command = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml"]
+    command = [IMAGELOOM, "build", "recipe.yaml"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as build:
         wait_until(lambda: sum(call.delivered for call in endpoint.calls) >= 6, 60, "six images")
         build.send_signal(number)

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from flows.embedded_server import start_embedded_server
-from tests.prefect_server import wait_until
+from tests.processes import wait_until
 
 KILLED = """
 import os, signal

@@ -3,10 +3,8 @@
 import base64
 import io
 import json
-import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -17,19 +15,9 @@ from PIL import Image
 from tasks_lib.errors import UsageError
 from tasks_lib.gallery import sample_thumbnails, write_gallery
 from tasks_lib.gallery.shards import evenly_spread
-from tests.gallery_dataset import GENERATION, IMAGE, drawing, row, write_folder, write_shard
+from tests.gallery_dataset import GENERATION, IMAGE, data_of, drawing, row, write_folder, write_shard
 
 GOLDEN = Path(__file__).with_name("golden") / "gallery.json"
-
-
-def data_of(page: Path) -> dict[str, Any]:
-    """What the page's data element holds, read as a browser reads it: up to the first end tag."""
-    found = re.search(
-        r'<script id="data" type="application/json">(.*?)</script', page.read_text(encoding="utf-8"), re.S
-    )
-    assert found
-    loaded: dict[str, Any] = json.loads(found[1])
-    return loaded
 
 
 @pytest.fixture

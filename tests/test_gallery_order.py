@@ -9,8 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tasks_lib.gallery import write_gallery
 from tests.gallery_browser import Watched
-from tests.gallery_dataset import row, write_shard
-from tests.test_gallery import data_of
+from tests.gallery_dataset import data_of, row, write_shard
 
 SCORES = [0.5, None, 0.75, 0.5, -2.0, 0.125, float("nan"), 9.25]
 BEST_FIRST = [7, 2, 0, 3, 5, 4, 1, 6]

@@ -11,8 +11,7 @@ from PIL import Image
 from tasks_lib.gallery import write_gallery
 from tests.built_folders import build_recipe
 from tests.gallery_browser import Watched
-from tests.gallery_dataset import IMAGE, drawing, row, write_folder, write_shard
-from tests.test_gallery import data_of
+from tests.gallery_dataset import IMAGE, data_of, drawing, row, write_folder, write_shard
 
 Row = dict[str, Any]
 

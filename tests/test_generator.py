@@ -3,7 +3,6 @@
 import asyncio
 import pickle
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,15 +17,7 @@ from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.store import ImageStore
 from tests.endpoint import Endpoint
-from tests.generating import generator_with, kept_in, requests_for
-
-
-@pytest.fixture
-def generator(endpoint: Endpoint, tmp_path: Path) -> Iterator[ImageGenerator]:
-    """A generator over the endpoint, with eight places and a store."""
-    model = InferenceEndpointsImageGeneration(base_url=endpoint.url, timeout_s=20)
-    with generator_with(model, tmp_path, max_concurrency=8) as generator:
-        yield generator
+from tests.generating import kept_in, requests_for
 
 
 def test_store_is_asked_first(endpoint: Endpoint, generator: ImageGenerator) -> None:

@@ -1,7 +1,6 @@
 """Image editing: rows with an image and a prompt become rows with both images."""
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,12 @@ from datasets import Dataset, Features, Value, load_dataset
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from tasks_lib import Distiset, ImageEditing, ImageStore, ProceduralImageGeneration, image_from_str, image_to_str
+from tasks_lib import ImageEditing, ImageStore, ProceduralImageGeneration, image_from_str, image_to_str
 from tasks_lib.errors import RecipeError, SourceError
 from tasks_lib.recipe import load_recipe
 from tests.endpoint import Endpoint
-from tests.recipes import drawn_by, recipe_for
+from tests.recipes import Build, drawn_by, recipe_for
 
-Build = Callable[..., Distiset]
 PROCEDURAL = {"type": "procedural"}
 EDIT = {"type": "image_editing"}
 

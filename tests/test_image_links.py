@@ -103,18 +103,18 @@ def test_link_on_the_endpoints_own_kind_of_address(server: LinkServer) -> None:
 )
 def test_public_endpoint_cannot_lead_us_inside(server: LinkServer, host: str, kind: str) -> None:
     """A link from a public endpoint to an address that is not public ends the run before anything is connected to."""
-    with pytest.raises(StopError, match=f"is on a {kind} address"):
+    with pytest.raises(StopError, match=f"is on a {kind} address") as caught:
         fetch(f"http://me:secret@{host}:{server.port}/image?signature=x", PUBLIC)
     assert server.asked == []
+    assert "secret" not in str(caught.value) and "signature" not in str(caught.value)
 
 
 def test_local_endpoint_cannot_lead_us_to_another_kind_of_address(server: LinkServer) -> None:
     """Not even an endpoint on this machine may link to the metadata service of a cloud, at once or by a redirect."""
     metadata = "http://169.254.169.254/latest/meta-data"
     for link in (metadata, f"{server.url}/to/{metadata}"):
-        with pytest.raises(StopError, match="link-local") as caught:
+        with pytest.raises(StopError, match="link-local"):
             fetch(link, f"{server.url}/v1/")
-        assert "secret" not in str(caught.value)
 
 
 def test_checked_address_is_the_one_connected_to(server: LinkServer) -> None:

@@ -12,9 +12,7 @@ import yaml
 from tasks_lib.build import Build
 from tasks_lib.errors import OutputError, RecipeError, SourceError, UsageError
 from tasks_lib.recipe import load_recipe
-from tests.recipes import drawn_by
-
-FLAT = {"type": "tests.custom_tasks:FlatColour"}
+from tests.recipes import FLAT, drawn_by
 
 
 def jsonl(*lines: str) -> dict[str, str]:

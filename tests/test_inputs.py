@@ -17,9 +17,8 @@ from markdown_it.token import Token
 from tasks_lib.recipe import load_recipe
 from tests.endpoint import Endpoint
 from tests.gallery_browser import Watched, headless_chromium, watched_page
-from tests.recipes import drawn_by, recipe_for
+from tests.recipes import FLAT, drawn_by, recipe_for
 
-FLAT = {"type": "tests.custom_tasks:FlatColour"}
 HTML = "</script><img src=x onerror=\"document.title='broken'\"><!-- <script>"
 MARKDOWN = "![pixel](http://127.0.0.1:9/pixel.png) [here](javascript:alert(1)) `code` | cell <http://127.0.0.1:9/>"
 YAML = "---\nlicense: evil\n---\n# evil"

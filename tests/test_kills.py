@@ -3,7 +3,6 @@
 import hashlib
 import os
 import random
-import re
 import signal
 import threading
 import time
@@ -13,15 +12,15 @@ from pathlib import Path
 import yaml
 from datasets import load_dataset
 
-from tasks_lib import Distiset, ImageStore
+from tasks_lib import ImageStore
 from tasks_lib.report import BuildReport
+from tasks_lib.store.layout import TEMPORARY
 from tests.built_folders import shards
 from tests.endpoint import Call, Endpoint
 from tests.forked_builds import started_build
-from tests.prefect_server import wait_until
-from tests.recipes import recipe_for
+from tests.processes import wait_until
+from tests.recipes import Build, recipe_for
 
-Build = Callable[..., Distiset]
 Sign = Callable[[], bool]
 
 IMAGES = 120
@@ -29,7 +28,6 @@ IN_FLIGHT = 4
 STAGED = ".dataset.building-*"
 FILES = {"README.md", "gallery.html", "ledger.parquet", "recipe.yaml"}
 LEFT_BEHIND = "left behind by a writer that was killed"
-IMAGE_FILE = re.compile(r"[0-9a-f]+\.(png|json)\.writing-")
 NOT_YET_RECORDED = "an image without a readable record"
 
 
@@ -43,15 +41,21 @@ def appears(pattern: str) -> Sign:
     return lambda: any(path not in left for path in Path().glob(pattern))
 
 
-def writes() -> Sign:
-    """An image or its record is being written to the store: a fraction of a millisecond."""
-    left = set(_being_written())
-    return lambda: not left.issuperset(_being_written())
+class Writing:
+    """A sign: an image or its record is being written to the store, a fraction of a millisecond."""
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._left = set(_being_written())
+
+    def __call__(self) -> bool:
+        self.seen = not self._left.issuperset(_being_written())
+        return self.seen
 
 
 def _being_written() -> list[str]:
     files = [file for folder in os.scandir("store") for file in os.scandir(folder.path)]
-    return [file.path for file in files if IMAGE_FILE.match(file.name)]
+    return [file.path for file in files if TEMPORARY in file.name]
 
 
 def later(seconds: float) -> Sign:
@@ -149,7 +153,7 @@ class Disturbed:
         self._in_flight_at_kills += len(lost)
 
     def _check_store(self, faults: set[str]) -> None:
-        for path in Path("store").glob("*/*.writing-*"):
+        for path in Path("store").glob(f"*/*{TEMPORARY}*"):
             # In an hour, nobody is taken to be writing it any more.
             os.utime(path, (0, 0))
         store = ImageStore("store")
@@ -170,13 +174,17 @@ def test_nothing_delivered_is_asked_again(build_dataset: Build, endpoint: Endpoi
     """Killed -9 while images come and are stored, a build asks none twice and ends with the undisturbed shards."""
     choice = random.Random(5)
     disturbed = Disturbed(endpoint, build_dataset)
+    written = []
     for _ in range(4):
         # At most 28 images a round, of which there are enough for all.
         done = len(endpoint.calls)
         disturbed.kill(appears(STAGED), calls(endpoint, done + choice.randint(4, 12)))
         done = len(endpoint.calls)
-        disturbed.kill(appears(STAGED), either(writes(), calls(endpoint, done + 16)))
+        writing = Writing()
+        disturbed.kill(appears(STAGED), either(writing, calls(endpoint, done + 16)))
+        written.append(writing.seen)
     assert disturbed.kills == 8
+    assert any(written), "a kill came while an image was written"
     disturbed.finish()
 
 

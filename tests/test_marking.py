@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks_lib.marking import DIGITAL_SOURCE_TYPE, UNTRAINED_SOURCE_TYPE, mark_as_generated
-from tests.encoded_images import FORMATS, MODES, encode, parts, pixels
+from tests.encoded_images import FORMATS, MODES, encode, parts, pixels, with_manifest
 
 PROVIDER_PACKET = (
     b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
@@ -32,20 +32,6 @@ def with_xmp(name: str, packet: bytes) -> bytes:
     body = b"iTXtXML:com.adobe.xmp\0\0\0\0\0" + packet
     data = encode(name)
     return data[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
-
-
-def with_manifest(name: str, payload: bytes) -> tuple[bytes, str, bytes]:
-    """Encode an image with a C2PA part; return it with the part's name and bytes."""
-    data = encode(name)
-    if name == "png":
-        chunk = struct.pack(">I", len(payload)) + b"caBX" + payload
-        chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
-        return data[:33] + chunk + data[33:], "caBX", chunk
-    if name == "jpeg":
-        segment = b"\xff\xeb" + struct.pack(">H", len(payload) + 2) + payload
-        return data[:2] + segment + data[2:], "EB", segment
-    chunk = b"C2PA" + struct.pack("<I", len(payload)) + payload + b"\0" * (len(payload) % 2)
-    return data[:4] + struct.pack("<I", len(data) - 8 + len(chunk)) + data[8:] + chunk, "C2PA", chunk
 
 
 @settings(deadline=None)

@@ -8,9 +8,8 @@ import pytest
 
 from tasks_lib.marking import DIGITAL_SOURCE_TYPE, mark_as_generated
 from tests.certificates import Chain, chain
-from tests.encoded_images import FORMATS, encode, parts, pixels
+from tests.encoded_images import FORMATS, encode, parts, pixels, with_manifest
 from tests.signing import MEDIA_TYPES, actions, opened, read
-from tests.test_marking import with_manifest
 
 
 def library_signer(by: Chain) -> c2pa.Signer:

@@ -50,10 +50,10 @@ def test_the_first_error_surfaces_and_the_other_batches_stop(in_folder: Path) ->
 
 @pytest.mark.usefixtures("prefect_server", "in_folder")
 def test_a_cancelled_flow_asks_nothing_more() -> None:
-    """After a cancellation at most the calls of one window still come, and every batch has ended."""
+    """After a cancellation at most the calls of one window still come, and no call is left in flight."""
     with Endpoint(latency_s=0.2) as endpoint:
         before = calls_when_cancelled(many_rows(endpoint), endpoint)
-        assert len(endpoint.calls) <= before + 16
+        assert len(endpoint.calls) <= before + 16 < 400
         assert not endpoint.in_flight
 
 

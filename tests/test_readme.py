@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tasks_lib.recipe import load_recipe
+from tests.command import IMAGELOOM
 from tests.recipes import drawn_by
 
 ROOT = Path(__file__).parent.parent
@@ -36,7 +37,7 @@ def test_the_recipe_is_valid(tmp_path: Path) -> None:
     (tmp_path / "my-dataset.yaml").write_text(RECIPE[1])
     (tmp_path / "prompts.jsonl").write_text('{"prompt": "a cat"}\n{"prompt": "a dog"}\n')
     done = subprocess.run(
-        [Path(sys.executable).with_name("imageloom"), "estimate", "my-dataset.yaml"],
+        [IMAGELOOM, "estimate", "my-dataset.yaml"],
         cwd=tmp_path,
         capture_output=True,
         text=True,

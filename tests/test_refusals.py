@@ -1,23 +1,20 @@
 """What moderation refused is remembered: asked again only by those who want to, and never taken for an image."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from tasks_lib import Distiset, ImageStore
+from tasks_lib import ImageStore
 from tasks_lib.estimate import estimate
 from tasks_lib.folder import used_images
 from tasks_lib.recipe import load_recipe
 from tasks_lib.store.refusals import Refusal
 from tests.endpoint import Endpoint
-from tests.recipes import recipe_for
-from tests.test_faults import NOT_OK, OK
-
-Build = Callable[..., Distiset]
+from tests.faults import NOT_OK, OK
+from tests.recipes import Build, recipe_for
 
 REFUSED_ONCE = "a dog {{refused-openai times=1}}"
 PROMPTS = ["a cat", REFUSED_ONCE, "a cow {{500 times=2}}"]

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from PIL import Image
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks_lib import Distiset
 from tasks_lib.errors import StopError, TooManyFailuresError
 from tasks_lib.publishing.report import PublishReport
 from tasks_lib.recipe import load_recipe
@@ -28,10 +26,8 @@ from tasks_lib.run_assets import dataset_asset, upstream_assets
 from tasks_lib.run_page import ProgressArtifact, artifact_key, contact_sheet, escaped, show_publication, show_report
 from tests.endpoint import Endpoint
 from tests.processes import wait_until
-from tests.recipes import drawn_by, recipe_for
+from tests.recipes import FLAT, Build, drawn_by, recipe_for
 
-Build = Callable[..., Distiset]
-FLAT = {"type": "tests.custom_tasks:FlatColour"}
 ATTACK = "<img src=/a.png> ![x](/b.png) | **bold** `code` &amp;"
 """Short, since a caption is cut."""
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -156,8 +152,12 @@ def test_a_server_that_fails_costs_the_page_only(
             assert asyncio.run(showing()) == "went on"
     finally:
         logger.removeHandler(caplog.handler)
-    for what in ("the pictures", "the counts", "the progress", "the publication", "the link to the repository"):
-        assert f"This run's page lacks {what}" in caplog.text
+    of_a_build, of_a_publication = (
+        ("pictures", "counts", "report", "progress"),
+        ("publication", "link to the repository"),
+    )
+    for what in of_a_build + of_a_publication:
+        assert f"This run's page lacks the {what}" in caplog.text
 
 
 def test_a_build_emits_that_it_built(build_dataset: Build) -> None:

@@ -1,12 +1,11 @@
 """Secrets of a run come from Prefect Secret blocks, which the recipe names, and never by its parameters."""
 
 import asyncio
+import base64
 import importlib
 import os
 import pkgutil
 import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,11 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
 
 import flows
-from tasks_lib import Distiset
 from tasks_lib.errors import MissingSecretError
+from tests.command import IMAGELOOM
 from tests.endpoint import Endpoint
-from tests.recipes import recipe_for
+from tests.recipes import Build, recipe_for
 
-Build = Callable[..., Distiset]
 TOKEN = "hf_MARKEDxBLOCKx0123456789"
 IN_OVERRIDES = {"recipe": "recipe.yaml", "overrides": {"secrets.HF_TOKEN": TOKEN}}
 WITH_A_KEY: dict[str, tuple[dict[str, Any], str]] = {
@@ -62,7 +60,8 @@ def test_the_environment_comes_first(build_dataset: Build, endpoint: Endpoint, m
 
 def test_a_missing_block_is_named_before_anything_is_asked(build_dataset: Build, endpoint: Endpoint) -> None:
     """A block that the server does not have is one error that names it, the variable and both ways out."""
-    with pytest.raises(MissingSecretError, match=r"HF_TOKEN from the Prefect Secret block 'no-such-block'.*Create it"):
+    ways_out = "Create it.* or set the environment variable HF_TOKEN"
+    with pytest.raises(MissingSecretError, match=f"HF_TOKEN from the Prefect Secret block 'no-such-block'.*{ways_out}"):
         build_dataset(recipe_with_secret(endpoint, ["a cat"], "no-such-block"))
     assert endpoint.calls == []
 
@@ -108,21 +107,24 @@ def test_a_login_in_the_file_of_a_recipe_is_used(
     recipe = recipe_for(endpoint, ["a cat"])
     recipe["task"]["image_generation_model"]["base_url"] = endpoint.url.replace("://", "://me:marked-password@")
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-    asyncio.run(every_flow()[name]("recipe.yaml"))
-    assert [call.headers["authorization"][:6] for call in endpoint.calls] == ["Basic "]
+    state = asyncio.run(every_flow()[name]("recipe.yaml", return_state=True))
+    login = base64.b64encode(b"me:marked-password").decode()
+    assert [call.headers["authorization"] for call in endpoint.calls] == [f"Basic {login}"]
 
-    async def parameters() -> list[Any]:
+    async def parameters() -> dict[Any, Any]:
         async with get_client() as client:
-            return [run.parameters for run in await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)]
+            runs = await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
+            return {run.id: run.parameters for run in runs}
 
-    assert "marked-password" not in str(asyncio.run(parameters()))
+    given = asyncio.run(parameters())
+    assert given[state.state_details.flow_run_id]["recipe"] == "recipe.yaml"
+    assert "marked-password" not in str(given)
 
 
 @pytest.mark.parametrize("command", [["build"], ["preview"], ["serve", "--cron", "0 3 * * *"]])
 def test_a_login_in_the_url_of_a_recipe_is_refused(command: list[str], in_folder: Path) -> None:
     """A command that would make the recipe's place a parameter refuses one with a password, without repeating it."""
-    imageloom = str(Path(sys.executable).with_name("imageloom"))
-    asked = [imageloom, *command, "https://me:hidden@127.0.0.1:9/recipe.yaml"]
+    asked = [IMAGELOOM, *command, "https://me:hidden@127.0.0.1:9/recipe.yaml"]
     done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.startswith("imageloom: recipe holds a user or password in a URL")

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,13 @@ import yaml
 from distributed import Client, LocalCluster
 from prefect.blocks.system import Secret
 
-from tasks_lib import Distiset, ImageStore
+from tasks_lib import ImageStore
 from tasks_lib.errors import RecipeError
 from tests.built_folders import shards
+from tests.command import IMAGELOOM
 from tests.endpoint import Endpoint
-from tests.prefect_server import wait_until
-from tests.recipes import recipe_for
+from tests.processes import wait_until
+from tests.recipes import Build, recipe_for
 from tests.store_locations import s3, s3_server
 
 pytest.register_assert_rewrite("tests.runner_promises")
@@ -26,8 +26,6 @@ from tests.runner_promises import *  # noqa: E402, F403  # the promises are test
 from tests.runner_promises import WORKERS_TOKEN  # noqa: E402
 
 __all__ = ["s3", "s3_server"]
-
-Build = Callable[..., Distiset]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +70,7 @@ def test_ctrl_c_is_for_the_flow(prefect_server: None, in_folder: Path) -> None:
         limits = {"max_concurrency": 8}
         recipe = recipe_for(endpoint, prompts, batch_size=20, limits=limits, runner={"type": "dask"})
         Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
-        command = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml", "--json"]
+        command = [IMAGELOOM, "build", "recipe.yaml", "--json"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as build:
             wait_until(lambda: len(endpoint.calls) >= 16, 60, "16 calls")
             os.killpg(build.pid, signal.SIGINT)

@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tests.command import IMAGELOOM
 from tests.echo import picture_with
 from tests.loopback import Asked, LoopbackServer, Reply
-from tests.prefect_server import PrefectServer, running_server, wait_until
+from tests.prefect_server import PrefectServer, running_server
+from tests.processes import wait_until
 from tests.recipes import drawn_by
 
 TOKEN = "hf_MARKEDxTOKENx0123456789"
@@ -53,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrefectServer]:
 
 def imageloom(server: PrefectServer, folder: Path, *arguments: str, **environment: str) -> str:
     """Run ``imageloom build recipe.yaml --debug`` in a folder; what it says, on both channels."""
-    command = [str(Path(sys.executable).with_name("imageloom")), "build", "recipe.yaml", "--debug", *arguments]
+    command = [IMAGELOOM, "build", "recipe.yaml", "--debug", *arguments]
     variables = {**server.environment, **environment}
     done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=120)
     return done.stdout + done.stderr

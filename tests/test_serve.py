@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,12 @@ from datasets import load_dataset
 from prefect.client.orchestration import get_client
 
 from tasks_lib import ImageStore
+from tests.command import IMAGELOOM
 from tests.endpoint import Endpoint
-from tests.prefect_server import wait_until
+from tests.processes import wait_until
 from tests.recipes import drawn_by, recipe_for
 
-SERVE = [str(Path(sys.executable).with_name("imageloom")), "serve"]
+SERVE = [IMAGELOOM, "serve"]
 NIGHTLY = ["--cron", "0 3 * * *", "--timezone", "Europe/Berlin"]
 
 

@@ -14,6 +14,7 @@ from tasks_lib.sources import DatasetPrompts, read_rows
 @pytest.fixture
 def dataset_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that `load_dataset` reads: two splits with an image column."""
+    # The library reads it from the environment once, when it is imported.
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     features = datasets.Features({"prompt": datasets.Value("string"), "image": datasets.Image()})
     rows = {"prompt": ["a", None], "image": [Image.new("RGB", (4, 4), "red"), None]}

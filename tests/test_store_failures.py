@@ -25,11 +25,11 @@ LARGE = 200_000
 HOUR = 3600
 
 
-def write_all(folder: str, pixels: str) -> int:
-    """Put every image, as a model without seeds would have painted it; gives how many of them are kept."""
+def write_all(folder: str, pixels: str) -> dict[str, str]:
+    """Put every image, as a model without seeds would have painted it; gives the digests of those that are kept."""
     store = ImageStore(folder)
     images = [paid_image(number, LARGE, pixels) for number in range(IMAGES)]
-    return sum(store.put(record, data) == record for record, data in images)
+    return {record.fingerprint: record.sha256 for record, data in images if store.put(record, data) == record}
 
 
 def read_all(folder: str) -> int:
@@ -52,8 +52,10 @@ def test_writers_and_readers_at_once(tmp_path: Path) -> None:
         readers = [pool.submit(read_all, str(tmp_path)) for _ in range(2)]
         writers = [pool.submit(write_all, str(tmp_path), pixels) for pixels in ("red", "blue")]
         assert [reader.result(timeout=120) for reader in readers] == [0, 0]
-        assert sum(writer.result(timeout=120) for writer in writers) == IMAGES
+        red, blue = (writer.result(timeout=120) for writer in writers)
     store = ImageStore(tmp_path)
+    assert not red.keys() & blue.keys()
+    assert red | blue == {record.fingerprint: record.sha256 for record in store.records()}
     assert store.verify() == {}
     assert store.stats().images == IMAGES
     assert len(list(tmp_path.rglob("*.*"))) == 2 * IMAGES
@@ -76,7 +78,6 @@ def test_threads_share_a_store(tmp_path: Path) -> None:
 ENDLESS_WRITER = """
 import sys
 from tasks_lib.store import ImageStore
-from tests.loopback import Asked, LoopbackServer, Reply
 from tests.paid_images import paid_image
 store = ImageStore(sys.argv[1])
 for number in range(int(sys.argv[2]), 10**9):

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import TaskRun
 
 from flows.build_image_dataset import build_image_dataset
 from tasks_lib.recipe import load_recipe
-from tests.prefect_server import wait_until
+from tests.processes import wait_until
 from tests.recipes import drawn_by
 
 FLAT = {"type": "tests.custom_tasks:FlatColour", "side": 1}

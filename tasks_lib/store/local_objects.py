@@ -38,8 +38,8 @@ class LocalObjects:
         with explained("written", self.location), _written(path, data) as temporary:
             temporary.replace(path)
 
-    def write_new(self, files: Mapping[str, bytes]) -> bool:
-        """The same with links: unlike a rename, one fails where somebody was first, or where links are unknown."""
+    def write_new(self, files: Mapping[str, bytes]) -> bool | None:
+        """The same with links: unlike a rename, one fails where somebody was first."""
         links = []
         with explained("written", self.location), ExitStack() as written:
             try:
@@ -50,8 +50,11 @@ class LocalObjects:
                     links.append((path, temporary))
                 # Somebody who took the first for left behind may have replaced it meanwhile.
                 return all(path.samefile(temporary) for path, temporary in links)
-            except OSError:
+            except FileExistsError:
                 return False
+            except OSError:
+                # Not every file system knows links.
+                return None
 
     def names(self) -> list[str]:
         """Walk the folder, without following links."""

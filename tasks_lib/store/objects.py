@@ -31,11 +31,12 @@ class Objects(Protocol):
     def write(self, name: str, data: bytes) -> None:
         """Put bytes under a name; who reads meanwhile gets the old bytes, nothing, or all of the new."""
 
-    def write_new(self, files: Mapping[str, bytes]) -> bool:
+    def write_new(self, files: Mapping[str, bytes]) -> bool | None:
         """Put bytes under names that nobody has used, one after the other.
 
         Returns:
-            Whether all of them are there, from this writer. If not, some may be; :meth:`write` says why, or does it.
+            Whether all of them are there, from this writer; ``False`` where somebody else was first, ``None`` where
+            that cannot be told. Then some of them may be there: :meth:`write` puts them all, or says why not.
         """
 
     def names(self) -> list[str]:

@@ -36,9 +36,8 @@ class RemoteObjects:
         with explained("written", self.location):
             self._files.pipe_file(self._path(name), data)
 
-    def write_new(self, files: Mapping[str, bytes]) -> bool:
-        """Never: not every object store knows whether somebody was first, and those that do not keep silent."""
-        return False
+    def write_new(self, files: Mapping[str, bytes]) -> None:
+        """It cannot be told: not every object store knows who was first, and those that do not keep silent."""
 
     def names(self) -> list[str]:
         """Ask the location, never a cache."""

@@ -31,6 +31,7 @@ DEFAULT_STORE = "./.imageloom/store"
 READ_AT_ONCE = 32  # images in memory while generations are looked up
 CHECK_SIZE = 64 * 1024  # bytes; an empty file would fit on a full disk
 MOST_WRITES = 8  # of one image, until what is read back is whole
+PATIENCE = 3  # looks for the image of a writer who was first, over 70 ms; then it is taken for killed
 
 
 @dataclass(frozen=True)
@@ -110,13 +111,17 @@ class ImageStore:
         if isinstance(fault := matched(record, data), Fault):
             raise StoreError(f"{record.file_name} is not kept in the store at {self.location}: {fault.reason}.")
         files = {image_path(record.file_name): data, record_path(record.fingerprint): record.to_json().encode()}
-        if self._objects.write_new(files):
+        is_first = self._objects.write_new(files)
+        if is_first:
             return record
+        patience = PATIENCE if is_first is False else 0
         for attempt in range(1, MOST_WRITES + 1):
             # Another writer may be about to finish, or have replaced one half. Whoever writes last reads after all
             # writing is done, so halves never stay; pauses of different lengths keep writers from chasing each other.
             time.sleep(random.uniform(0, 0.01 * attempt**2))
-            kept = self.get(record.fingerprint) or self._replaced(files, record.fingerprint)
+            kept = self.get(record.fingerprint)
+            if not kept and attempt > patience:
+                kept = self._replaced(files, record.fingerprint)
             if kept:
                 return kept
         raise StoreError(

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -22,8 +21,10 @@ from typing import Any
 
 from tests.benchmarks.processes import prefect_server
 from tests.benchmarks.recipes import write_recipe
+from tests.built_folders import shards
+from tests.command import IMAGELOOM
 from tests.endpoint import Call, Endpoint
-from tests.prefect_server import wait_until
+from tests.processes import wait_until
 
 __all__: list[str] = []
 
@@ -110,7 +111,7 @@ class Soak:
             "asked_although_in_the_store": self.account.asked_although_in_the_store,
             "store_faults": len(faults),
             "temporary_files": sum(1 for _ in self._folder.glob("store/*/*.writing-*")),
-            "shards_identical": _shards(self._folder / "dataset") == _shards(self._folder / "undisturbed"),
+            "shards_identical": shards(self._folder / "dataset") == shards(self._folder / "undisturbed"),
             "peak_mb": round(peak_mb, 1),
             "peak_mb_undisturbed": round(undisturbed_mb, 1),
         }
@@ -144,7 +145,7 @@ class Soak:
         wait_until(lambda: not self._endpoint.in_flight, PATIENCE_S, "calls in flight to end")
 
     def _start(self, output: str) -> "subprocess.Popen[bytes]":
-        command = [str(Path(sys.executable).with_name("imageloom")), "build", str(self._recipe), "--json"]
+        command = [IMAGELOOM, "build", str(self._recipe), "--json"]
         arguments = ["--output", str(self._folder / output)]
         return subprocess.Popen(
             [*command, *arguments], env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -169,11 +170,6 @@ class Soak:
 
 def _model(endpoint: Endpoint) -> dict[str, Any]:
     return {"type": "inference_endpoints", "base_url": endpoint.url}
-
-
-def _shards(folder: Path) -> dict[str, str]:
-    paths = sorted(folder.rglob("*-of-*.parquet"))
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
 def main() -> int:

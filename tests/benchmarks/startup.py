@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from tests.benchmarks.figure import Figure, at_most
 from tests.benchmarks.processes import ROOT, EndpointProcess, endpoint_process, prefect_server
 from tests.benchmarks.recipes import write_recipe
+from tests.command import IMAGELOOM
 
 __all__ = ["startup"]
 
@@ -44,7 +45,7 @@ def startup() -> Iterator[Figure]:
 def _first_call(endpoint: EndpointProcess, folder: Path, environment: Mapping[str, str]) -> float:
     model = {"type": "inference_endpoints", "base_url": endpoint.url}
     recipe = write_recipe(folder, 1, model, max_concurrency=1)
-    command = [str(Path(sys.executable).with_name("imageloom")), "build", str(recipe), "--json"]
+    command = [IMAGELOOM, "build", str(recipe), "--json"]
     started = time.time()
     # In a folder without settings of Prefect.
     subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)

@@ -5,39 +5,33 @@ Server, worker, flow and raw loop share the machine; the worker asks for work ev
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.benchmarks.figure import Figure, at_most
 from tests.benchmarks.prefect_database import database_bytes
-from tests.benchmarks.processes import EndpointProcess, endpoint_process
+from tests.benchmarks.processes import EndpointProcess
 from tests.benchmarks.recipes import write_recipe
-from tests.benchmarks.timing import CALLS, IMAGE_BYTES, ROUNDS, time_asking, time_raw
+from tests.benchmarks.timing import CALLS, Comparison, time_asking
 from tests.deployments import last_run, run_and_watch, running_deployments
-from tests.prefect_server import PrefectServer, wait_until
+from tests.prefect_server import PrefectServer
+from tests.processes import wait_until
 
 __all__ = ["generation_100_ms_worker"]
 
-LATENCY_S = 0.1
 IN_FLIGHT = 32
 
 
 def generation_100_ms_worker() -> Iterator[Figure]:
     """1,000 images that take 100 ms each, 32 in flight, by `prefect deployment run build-image-dataset/ad-hoc`."""
-    raw: list[dict[str, Any]] = []
-    worker: list[dict[str, Any]] = []
-    with (
-        TemporaryDirectory() as temporary,
-        running_deployments(Path(temporary) / "prefect") as server,
-        endpoint_process(LATENCY_S, IMAGE_BYTES, "jpeg") as endpoint,
-    ):
-        for number in range(ROUNDS):
-            folder = Path(temporary) / str(number)
-            raw.append(time_raw(endpoint, folder / "raw", IN_FLIGHT))
-            worker.append(_time_worker(server, endpoint, folder / "worker"))
-    yield _time(worker, raw)
-    yield from _per_1000_images(worker)
+    comparison = Comparison(latency_s=0.1, in_flight=IN_FLIGHT)
+    with TemporaryDirectory() as temporary, running_deployments(Path(temporary) / "prefect") as server:
+        comparison.run(Path(temporary), partial(_time_worker, server))
+    starts = [round(run["start_s"], 1) for run in comparison.flow]
+    yield comparison.figure("generation_100_ms_worker", 1.05, first_call_runs=starts)
+    yield from _per_1000_images(comparison.flow)
 
 
 def _time_worker(server: PrefectServer, endpoint: EndpointProcess, folder: Path) -> dict[str, Any]:
@@ -74,29 +68,9 @@ def _of(run_id: str) -> dict[str, Any]:
     return {"flow_runs": {"id": {"any_": [run_id]}}}
 
 
-def _time(worker: list[dict[str, Any]], raw: list[dict[str, Any]]) -> Figure:
-    best_worker, best_raw = (min(run["seconds"] for run in runs) for runs in (worker, raw))
-    return at_most(
-        1.05,
-        "generation_100_ms_worker",
-        best_worker / best_raw,
-        worker_s=best_worker,
-        raw_s=best_raw,
-        ideal_s=LATENCY_S * CALLS / IN_FLIGHT,
-        seconds_to_first_call=min(run["start_s"] for run in worker),
-        task_runs_per_1000_images=_task_runs(worker),
-        worker_runs=[round(run["seconds"], 3) for run in worker],
-        raw_runs=[round(run["seconds"], 3) for run in raw],
-        first_call_runs=[round(run["start_s"], 1) for run in worker],
-    )
-
-
 def _per_1000_images(worker: list[dict[str, Any]]) -> Iterator[Figure]:
     grown_mb = [run["database_bytes"] / 1e6 * 1000 / CALLS for run in worker]
     runs = [round(each, 2) for each in grown_mb]
-    yield at_most(16, "task_runs_per_1000_images", _task_runs(worker))
+    task_runs = max(run["task_runs"] for run in worker) * 1000 / CALLS
+    yield at_most(16, "task_runs_per_1000_images", task_runs)
     yield at_most(5, "prefect_database_mb_per_1000_images", max(grown_mb), runs=runs)
-
-
-def _task_runs(worker: list[dict[str, Any]]) -> float:
-    return float(max(run["task_runs"] for run in worker) * 1000 / CALLS)

@@ -12,9 +12,11 @@ import pytest
 import yaml
 from datasets import load_dataset
 
+from tests.command import IMAGELOOM
 from tests.deployments import deployment, run_and_watch, running_deployments
 from tests.endpoint import Endpoint
-from tests.prefect_server import PrefectServer, wait_until
+from tests.prefect_server import PrefectServer
+from tests.processes import wait_until
 from tests.recipes import drawn_by, recipe_for
 
 EVERY_MINUTE = "* * * * *"
@@ -45,7 +47,7 @@ def test_a_served_recipe_is_built_when_its_minute_comes(server: PrefectServer, t
     """`imageloom serve` needs no worker: the process builds the recipe in the folder where it was started."""
     recipe = drawn_by({"type": "procedural", "width": 32, "height": 32}, ["a red circle"], name="clock")
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    command = [str(Path(sys.executable).with_name("imageloom")), "serve", "recipe.yaml", "--cron", EVERY_MINUTE]
+    command = [IMAGELOOM, "serve", "recipe.yaml", "--cron", EVERY_MINUTE]
     with subprocess.Popen(
         command, cwd=tmp_path, env=server.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as served:

@@ -15,12 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
-from tasks_lib import Distiset
 from tasks_lib.errors import RecipeError
 from tests.built_folders import shards
 from tests.endpoint import Endpoint
-from tests.prefect_server import wait_until
-from tests.recipes import drawn_by, recipe_for
+from tests.processes import wait_until
+from tests.recipes import Build, drawn_by, recipe_for
+from tests.store_locations import s3, s3_server
 
 # Before Ray is imported, which reads them once: whoever connects needs the cluster's token.
 os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
@@ -29,7 +29,7 @@ pytest.register_assert_rewrite("tests.runner_promises")
 from tests.runner_promises import *  # noqa: E402, F403  # the promises are tests of this module
 from tests.runner_promises import WORKERS_TOKEN  # noqa: E402
 
-Build = Callable[..., Distiset]
+__all__ = ["s3", "s3_server"]
 
 
 class Cluster:
@@ -95,11 +95,13 @@ def kill_a_worker(cluster: Cluster) -> Callable[[], None]:
     return cluster.kill_a_worker
 
 
-def test_workers_on_this_machine(build_dataset: Build, monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> None:
-    """Without an address, workers start here, with this environment, and end with the build."""
+def test_workers_on_this_machine(
+    build_dataset: Build, monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint, s3: str
+) -> None:
+    """Without an address, workers start here, with this environment and a store in a bucket, and end with the build."""
     monkeypatch.setenv("HF_TOKEN", "hf_OF_HERE")
     before = _clusters()
-    recipe = recipe_for(endpoint, [f"prompt {number}" for number in range(30)], batch_size=5)
+    recipe = recipe_for(endpoint, [f"prompt {number}" for number in range(30)], batch_size=5, store=f"{s3}/store")
     build_dataset({**recipe, "runner": {"type": "ray"}})
     assert {call.headers["authorization"] for call in endpoint.calls} == {"Bearer hf_OF_HERE"}
     by_workers = shards()

@@ -1,7 +1,6 @@
 """Prefect's own pages in a real browser, in both of its interfaces, and the example automation at work."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 import yaml
 from playwright.sync_api import Browser, Page, Route, expect
 
+from tests.command import IMAGELOOM
 from tests.endpoint import Endpoint
 from tests.gallery_browser import headless_chromium
 from tests.prefect_server import PrefectServer, running_server
@@ -57,7 +57,7 @@ def build(server: PrefectServer, folder: Path, recipe: dict[str, Any], *argument
     """The exit code of ``imageloom build``."""
     path = folder / f"{recipe['name']}.yaml"
     path.write_text(yaml.safe_dump(recipe))
-    command = [str(Path(sys.executable).with_name("imageloom")), "build", str(path), *arguments]
+    command = [IMAGELOOM, "build", str(path), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=server.environment, capture_output=True, timeout=120, check=False)
     return done.returncode
 

@@ -6,7 +6,6 @@ import json
 import pickle
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,10 +31,11 @@ from tasks_lib.models import (
 from tasks_lib.models.base import ImageAnswer
 from tests.endpoint import Endpoint
 from tests.endpoint_images import image_for
-from tests.generating import requests_for, wait_until
+from tests.generating import requests_for
 from tests.hub_server import hub_in_place_of_the_real_one
 from tests.openai_endpoint import OpenAIEndpoint
 from tests.openai_endpoint_models import set_openai_key
+from tests.processes import wait_until
 
 NETWORK = ["endpoint", "provider", "openai", "compatible"]
 KINDS = [*NETWORK, "procedural"]
@@ -88,7 +88,7 @@ def contracted(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         Endpoint() if kind == "endpoint" else OpenAIEndpoint() as server,
         hub_in_place_of_the_real_one(monkeypatch, TOKEN),
     ):
-        # The protocol of nscale is that of OpenAI.
+        # Where the library finds its providers, which no setting says. The protocol of nscale is that of OpenAI.
         monkeypatch.setattr(constants, "INFERENCE_PROXY_TEMPLATE", server.url.removesuffix("/v1"))
         model = model_of(kind, server.url)
         model.load()
@@ -190,9 +190,7 @@ def test_cancelled_it_asks_nothing_more(contracted: Contracted) -> None:
             await call
         await contracted.model.aclose()
 
-    started = time.monotonic()
-    asyncio.run(cancelled())
-    assert time.monotonic() - started < 2
+    asyncio.run(asyncio.wait_for(cancelled(), 30))
     wait_until(lambda: server.in_flight == 0)
     requests = [ImageRequest(f"{number} {{{{hang}}}}") for number in range(9)]
     with closing(contracted.generator(max_concurrency=2)) as generator, ThreadPoolExecutor(1) as thread:

@@ -42,7 +42,7 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("status", [200, 401, 422, 500])
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_escaped_password_is_shown_and_kept_nowhere(tmp_path: Path, kind: Any, status: int, said: str) -> None:
-    """A password that is percent-encoded in base_url is in no error, repr, dump, pickle or file in either spelling."""
+    """A password that is percent-encoded in base_url is in no error, repr, dump or file in either spelling."""
     with EchoServer(status, "text", said) as server:
         model = model_of(kind, server.url.replace("http://", f"http://{USER}:{ESCAPED}@"))
         model.load()

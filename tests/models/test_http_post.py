@@ -66,7 +66,7 @@ def test_a_call_in_flight_survives_the_closing_of_its_connections() -> None:
     async def ask(url: str) -> HttpAnswer:
         http = HttpPoster(MOST_BYTES)
         call = asyncio.ensure_future(http.post(url, {}, {"inputs": "a cat"}))
-        await asyncio.to_thread(asked.wait, 10)
+        assert await asyncio.to_thread(asked.wait, 10)
         await http.aclose()
         answered.set()
         return await call
@@ -105,7 +105,8 @@ def test_a_redirect_to_another_host_is_followed_without_the_token(status: int) -
 
 def test_proxies_of_the_environment_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the environment names a proxy the call goes through it, unless the host is said to need none."""
-    monkeypatch.delenv("http_proxy", raising=False)
+    for name in ("http_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
     with Recorder() as proxy, Recorder() as endpoint:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -130,8 +131,8 @@ def test_a_signed_link_is_asked_for_as_it_stands() -> None:
         assert server.asked[0].path == signed
 
 
-def test_no_more_is_read_than_an_image_can_have() -> None:
-    """An endless answer ends at the limit; the error says how much is taken."""
+def test_what_announces_more_than_an_image_can_have_is_not_read() -> None:
+    """An answer that is too long by its own account ends at once; the error says how much is taken."""
     with (
         Recorder(image=Reply(bytes(MOST_BYTES + 1))) as server,
         pytest.raises(GenerationError, match="at most 100,000"),

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import json
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
@@ -16,9 +15,9 @@ from tasks_lib import ImageGenerator, ImageRequest, InferenceEndpointsImageGener
 from tasks_lib.errors import StopError
 from tasks_lib.generator import Generation
 from tasks_lib.images import MAX_BYTES
-from tests.generating import wait_until
 from tests.hub_server import FACTS, QUEUED, HubServer, hub_in_place_of_the_real_one
 from tests.loopback import LoopbackServer, Reply
+from tests.processes import wait_until
 
 TOKEN = "hf_MARKEDxTOKEN"
 WITH_REASON: dict[str, Callable[[str], dict[str, Any]]] = {
@@ -179,17 +178,15 @@ def test_a_cancelled_call_leaves_the_queue(hub: HubServer, provider: str, task: 
     model = model_for(hub, provider, task)
     hub.busy = True
 
-    async def cancelled() -> float:
+    async def cancelled() -> None:
         call = asyncio.ensure_future(model.agenerate(request_for(hub, task)))
         await asyncio.to_thread(wait_until, lambda: len(hub.polls) > 1)
-        started = time.monotonic()
         call.cancel()
         await asyncio.wait([call])
         await model.aclose()
         assert call.cancelled()
-        return time.monotonic() - started
 
-    assert asyncio.run(cancelled()) < 0.2
+    asyncio.run(asyncio.wait_for(cancelled(), 30))
 
 
 def test_a_provider_without_a_queue_says_what_it_answered(hub: HubServer) -> None:

@@ -19,10 +19,10 @@ from tasks_lib.models import ImageRequest
 from tasks_lib.models.openai import OpenAIImageGeneration
 from tasks_lib.models.openai_errors import meaning_of
 from tests.echo import EchoServer, traces_of
+from tests.faults import Row, check_outcome, ended_calls
 from tests.generating import generator_with
 from tests.openai_endpoint import OpenAIEndpoint
 from tests.openai_endpoint_models import KEY
-from tests.test_faults import Row, check_outcome, ended_calls
 
 PASSWORD = "marked-password"
 REQUEST = httpx2.Request("POST", "http://endpoint/v1/images/generations")

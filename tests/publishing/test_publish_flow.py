@@ -3,9 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +12,13 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from flows.publish_image_dataset import publish_image_dataset
-from tasks_lib import Distiset
 from tasks_lib.errors import MissingSecretError, PublishError
+from tests.built_folders import shards
+from tests.command import imageloom
 from tests.endpoint import Endpoint
 from tests.hub_repository import TOKEN, HubRepository
 from tests.hub_wire import Answer, Fault
-from tests.recipes import drawn_by, recipe_for
+from tests.recipes import FLAT, Build, drawn_by, recipe_for
 
 pytestmark = [
     pytest.mark.usefixtures("hub_by_default"),
@@ -29,13 +27,6 @@ pytestmark = [
 
 NAME = "me/shapes"
 PUSH = {"path": "./dataset", "push_to_hub": {"repo_id": NAME}}
-FLAT = {"type": "tests.custom_tasks:FlatColour"}
-Build = Callable[..., Distiset]
-
-
-def imageloom(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("imageloom")), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=dict(os.environ))
 
 
 def test_the_command_publishes_and_prints_the_link(hub: HubRepository, build_dataset: Build) -> None:
@@ -110,6 +101,16 @@ async def _artifacts(flow_run_id: Any) -> list[Any]:
     async with get_client() as client:
         one = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
         return list(await client.read_artifacts(artifact_filter=one))
+
+
+def test_a_published_dataset_is_rebuilt_from_its_recipe(hub: HubRepository, build_dataset: Build) -> None:
+    """The recipe in a published dataset is built by its hf:// URL alone: the same shards, and nothing paid again."""
+    build_dataset(drawn_by({"type": "procedural", "width": 32, "height": 32}, ["a cat", "a dog"]))
+    assert imageloom("publish", "dataset", NAME).returncode == 0
+    done = imageloom("build", f"hf://datasets/{NAME}/recipe.yaml", "--output", "again", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["asked"] == 0
+    assert shards("again") == shards()
 
 
 def test_the_state_of_a_failed_publication_is_one_sentence(hub: HubRepository, build_dataset: Build) -> None:

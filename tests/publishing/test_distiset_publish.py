@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from tasks_lib.distiset.built_folder import holds_still
 from tasks_lib.errors import MissingSecretError, UsageError
 from tasks_lib.marking import UNTRAINED_SOURCE_TYPE
 from tests.distisets import built, made_by_hand
-from tests.hub_repository import TOKEN, HubRepository, hub_to_publish_to
+from tests.hub_repository import TOKEN, HubRepository
 
 # The library sends files by a name of the parameter that its own client has given up.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
@@ -26,13 +26,6 @@ for config in get_dataset_config_names("me/shapes"):
     for split, rows in load_dataset("me/shapes", config).items():
         print(config, split, [row["image"] and row["image"].getpixel((0, 0)) for row in rows])
 """
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubRepository]:
-    """The Hub, with a token in the environment."""
-    with hub_to_publish_to(monkeypatch) as running:
-        yield running
 
 
 def paths_of(hub: HubRepository) -> set[str]:
