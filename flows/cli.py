@@ -17,6 +17,7 @@ from flows.cli_dataset import dataset_app
 from flows.cli_options import Debug, Json, RecipeFile, checked_recipe, one_sentence_errors
 from flows.cli_serve import serve_app
 from flows.cli_store import store_app
+from flows.quick_imports import quick_imports
 from flows.terminal import print_how_to_load, print_values
 
 if TYPE_CHECKING:
@@ -107,14 +108,15 @@ def _start_server(debug: bool) -> "EmbeddedServer | None":
 
 def _run_build(flow: str, server: "EmbeddedServer | None", json_: bool, **parameters: Any) -> Any:
     # Here, and no other flow: each takes its time to be imported.
-    start = getattr(import_module(f"flows.{flow}"), flow)
-    from prefect.exceptions import TerminationSignal
+    with quick_imports():
+        start = getattr(import_module(f"flows.{flow}"), flow)
+        from prefect.exceptions import TerminationSignal
 
-    from flows.progress import progress_bar
+        from flows.progress import progress_bar
 
+        if server:
+            import datasets  # noqa: F401  # used later, but there is time for its half a second now
     if server:
-        import datasets  # noqa: F401  # used later, but there is time for its half a second now
-
         server.wait()
     with progress_bar(Console(stderr=True)):
         try:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.quick_imports import quick_imports
+
 if TYPE_CHECKING:
     from tasks_lib.recipe import Recipe
 
@@ -37,7 +39,8 @@ def one_sentence_errors(debug: bool, kept: str = "Every image that arrived is ke
         debug: let tracebacks through.
         kept: what a command that is stopped leaves behind.
     """
-    from tasks_lib.errors import ImageloomError, UsageError
+    with quick_imports():
+        from tasks_lib.errors import ImageloomError, UsageError
 
     try:
         yield

@@ -13,6 +13,8 @@ import sys
 import threading
 from pathlib import Path
 
+from flows.quick_imports import quick_imports
+
 __all__ = ["EmbeddedServer", "start_embedded_server"]
 
 CHOICES = (
@@ -110,10 +112,11 @@ class EmbeddedServer:
 
 
 def _serve(listener: int) -> None:
-    import uvicorn
-    from prefect.server.api.server import create_app
+    with quick_imports():
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    from flows.new_database import make_new_database
+        from flows.new_database import make_new_database
 
     # The end of standard input is the end of the process that started this one, however it ended.
     threading.Thread(target=_end_with_parent, daemon=True).start()
