@@ -115,7 +115,8 @@ def _run_build(flow: str, server: "EmbeddedServer | None", json_: bool, **parame
         from flows.progress import progress_bar
 
         if server:
-            import datasets  # noqa: F401  # used later, but there is time for its half a second now
+            # Used later, but there is time for its half a second now.
+            import_module("datasets")
     if server:
         server.wait()
     with progress_bar(Console(stderr=True)):

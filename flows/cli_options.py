@@ -39,6 +39,7 @@ def one_sentence_errors(debug: bool, kept: str = "Every image that arrived is ke
         debug: let tracebacks through.
         kept: what a command that is stopped leaves behind.
     """
+    # The first of ours, and with it most of the others.
     with quick_imports():
         from tasks_lib.errors import ImageloomError, UsageError
 

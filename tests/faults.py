@@ -9,7 +9,7 @@ from tasks_lib.models import ImageRequest
 from tests.endpoint import Call, Endpoint
 from tests.processes import wait_until
 
-__all__ = ["NOT_OK", "OK", "Row", "check_outcome", "ended_calls", "waits_between"]
+__all__ = ["NOT_OK", "OK", "TOLD", "Row", "check_outcome", "ended_calls", "waits_between"]
 
 
 def waits_between(calls: list[Call]) -> list[float]:
@@ -63,21 +63,22 @@ OK = [
     Row("{{wrong-type type=application/json}}", 1),
     Row("{{black}}", 1),
 ]
+TOLD = [
+    Row("{{400}}", 1, "answered 400: .*num_inference_steps must be between 1 and 50"),
+    Row("{{413}}", 1, "answered 413: .*Payload too large"),
+    Row("{{422}}", 1, "answered 422: .*width must be a multiple of 8"),
+    Row("{{refused-fal}}", 1, "answered 422: .*content_policy_violation", "refused"),
+    Row("{{refused-openai}}", 1, "answered 400: .*moderation_blocked", "refused"),
+]
+"""What endpoints of every protocol may answer, and no retry mends."""
 LOST = "http://127.0.0.1:.*: (ClientOSError|ServerDisconnectedError|ClientPayloadError)"
 NOT_OK = [
+    *TOLD,
     Row("{{500 times=inf}}", 3, "answered 500: .*Internal server error"),
     Row("{{502 times=inf}}", 3, "answered 502: .*502 Bad Gateway"),
     Row("{{429 retry-after=3600}}", 1, "answered 429: .*Too many requests"),
-    Row(
-        "{{reset-before times=inf}}",
-        3,
-        LOST,
-    ),
-    Row(
-        "{{reset-middle times=inf}}",
-        3,
-        LOST,
-    ),
+    Row("{{reset-before times=inf}}", 3, LOST),
+    Row("{{reset-middle times=inf}}", 3, LOST),
     Row("{{hang times=inf}}", 3, r"gave no answer within 1 s \(timeout_s\)"),
     Row("{{trickle ms=50 times=inf}}", 3, r"gave no answer within 1 s \(timeout_s\)"),
     Row("{{html times=inf}}", 3, "not an image; it begins with b'<!doctype html><html>"),
@@ -87,13 +88,8 @@ NOT_OK = [
     Row("{{bomb}}", 1, "too large to be opened: .*400000000 pixels"),
     Row("{{huge}}", 1, r"the answer has 300,\d{3},\d{3} bytes or more; at most 67,108,864"),
     Row("{{huge length=no}}", 1, r"the answer has 67,\d{3},\d{3} bytes or more; at most 67,108,864"),
-    Row("{{400}}", 1, "answered 400: .*num_inference_steps must be between 1 and 50"),
-    Row("{{413}}", 1, "answered 413: .*Payload too large"),
-    Row("{{422}}", 1, "answered 422: .*width must be a multiple of 8"),
     Row("{{refused-bfl}}", 1, "answered 400: .*Content Moderated", "refused"),
-    Row("{{refused-fal}}", 1, "answered 422: .*content_policy_violation", "refused"),
     Row("{{refused-hf}}", 1, "answered 400: .*flagged as unsafe", "refused"),
-    Row("{{refused-openai}}", 1, "answered 400: .*moderation_blocked", "refused"),
     Row("{{refused-replicate}}", 1, "answered 400: .*NSFW content detected", "refused"),
     Row("{{refused-replicate status=200}}", 1, "answered 200: .*NSFW content detected", "refused"),
     Row("{{refused-together}}", 1, "answered 400: .*NSFW content", "refused"),

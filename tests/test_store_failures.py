@@ -1,5 +1,6 @@
 """The store in trouble: killed, raced, full, read-only, unreachable or forbidden."""
 
+import errno
 import multiprocessing
 import os
 import random
@@ -59,6 +60,21 @@ def test_writers_and_readers_at_once(tmp_path: Path) -> None:
     assert store.verify() == {}
     assert store.stats().images == IMAGES
     assert len(list(tmp_path.rglob("*.*"))) == 2 * IMAGES
+
+
+def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where files cannot be linked, images are kept all the same, and the first of two stays."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    # No such file system (FAT, some network drives) can be mounted here.
+    monkeypatch.setattr(os, "link", refuse)
+    store = ImageStore(tmp_path)
+    first, second = (paid_image(1, LARGE, colour) for colour in ("red", "blue"))
+    assert [store.put(*each) for each in (first, second, paid_image(2))] == [first[0], first[0], paid_image(2)[0]]
+    assert store.verify() == {}
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
 
 
 def test_threads_share_a_store(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 
 import base64
 from typing import Annotated
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, PlainSerializer
 
 from tasks_lib.models.http_answers import redact_url
 
-__all__ = ["EndpointUrl", "login_spellings"]
+__all__ = ["EndpointUrl", "login_spellings", "without_login"]
 
 
 class _ShownWithoutLogin(str):
@@ -38,6 +38,20 @@ EndpointUrl = Annotated[str, AfterValidator(_checked), PlainSerializer(redact_ur
 """A field for an http or https URL, which is written down and shown without its login."""
 
 
+def without_login(url: str) -> tuple[str, str | None]:
+    """A URL without its login, and the value of the ``Authorization`` header that says it, if any (RFC 7617)."""
+    parts = urlsplit(url)
+    login, _, host = parts.netloc.rpartition("@")
+    if not login:
+        return url, None
+    return urlunsplit(parts._replace(netloc=host)), f"Basic {_encoded(login)}"
+
+
+def _encoded(login: str) -> str:
+    user, _, password = login.partition(":")
+    return base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+
+
 def login_spellings(url: str) -> list[str]:
     """A URL's login as it stands there, where some characters are escaped, as it is meant and as it is sent."""
     login = urlsplit(url).netloc.rpartition("@")[0]
@@ -46,6 +60,5 @@ def login_spellings(url: str) -> list[str]:
     user, _, password = login.partition(":")
     meant = f"{unquote(user)}:{unquote(password)}"
     secret = password or user
-    sent = base64.b64encode(meant.encode()).decode()
-    spellings = (login, meant, secret, unquote(secret), quote(unquote(secret), safe=""), sent)
+    spellings = (login, meant, secret, unquote(secret), quote(unquote(secret), safe=""), _encoded(login))
     return list(dict.fromkeys(spellings))

@@ -1,7 +1,6 @@
 """Calls over connections of our own, of whose answers no more is read than an image can have."""
 
 import asyncio
-import base64
 import io
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -52,10 +51,10 @@ class HttpPoster:
     async def post(
         self, url: str, headers: Mapping[str, str], json: Any = None, content: bytes | None = None
     ) -> HttpAnswer:
-        """Post JSON or bytes; a login in the URL is sent in place of another authorization.
+        """Post JSON or bytes.
 
         Args:
-            url: of the endpoint.
+            url: of the endpoint, without a login.
             headers: with lower-case names.
             json: what to send, unless ``content`` is given.
             content: bytes to send as they are.
@@ -65,11 +64,10 @@ class HttpPoster:
             aiohttp.ClientError, OSError: there is no whole answer.
             UnicodeEncodeError: the JSON holds half a surrogate pair.
         """
-        there, sent = _signed_in(URL(url), headers)
         if content is None:
-            sent["content-type"], content = "application/json", _encoded(json)
+            headers, content = {**headers, "content-type": "application/json"}, _encoded(json)
         # Bytes as they are would be copied, and more than a megabyte of them complained of.
-        return await self._send("POST", there, sent, data=io.BytesIO(content))
+        return await self._send("POST", URL(url), headers, data=io.BytesIO(content))
 
     async def get(self, url: str, headers: Mapping[str, str], tls_name: str | None = None) -> HttpAnswer:
         """Get what is at a URL; a redirect is an answer like any other.
@@ -104,14 +102,6 @@ class HttpPoster:
                 return HttpAnswer(response.status, response.headers, await _beginning(body))
             whole = await read_at_most(self._max_bytes, response.headers, body)
             return HttpAnswer(response.status, response.headers, whole)
-
-
-def _signed_in(url: URL, headers: Mapping[str, str]) -> tuple[URL, dict[str, str]]:
-    """A URL without its login, and the headers with it (RFC 7617); aiohttp would refuse a login beside a token."""
-    if url.user is None:
-        return url, dict(headers)
-    login = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
-    return url.with_user(None), {**headers, "authorization": f"Basic {login}"}
 
 
 def _encoded(value: Any) -> bytes:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from tasks_lib.errors import InvalidRequestError
 from tasks_lib.models.base import ImageRequest
+from tasks_lib.models.endpoint_url import without_login
 from tasks_lib.settings import Settings
 
 __all__ = ["TextToImageOptions", "direct_request", "provider_request", "task_of"]
@@ -57,18 +58,20 @@ def direct_request(url: str, request: ImageRequest, headers: Headers, token: str
         url: of the endpoint.
         request: what to ask for.
         headers: with lower-case names.
-        token: sent as a bearer token, if there is one.
+        token: sent as a bearer token, if there is one and the URL holds no login, which takes its place.
     """
     task = task_of(request)
+    place, login = without_login(url)
     inputs, options = _inputs(request)
     if isinstance(inputs, bytes):
         inputs = base64.b64encode(inputs).decode()
     given = {name: value for name, value in options.items() if value is not None}
-    authorization = {"authorization": f"Bearer {token}"} if token else {}
+    said = login or (token and f"Bearer {token}")
+    authorization = {"authorization": said} if said else {}
     return RequestParameters(
-        url=url,
+        url=place,
         task=task,
-        model=url,
+        model=place,
         json={"inputs": inputs, "parameters": given},
         data=None,
         headers={**headers, **authorization},

@@ -15,7 +15,8 @@ def explained(what: str, location: str) -> Iterator[None]:
         yield
     except MissingExtraError:
         raise
-    except Exception as error:  # file systems raise errors of their libraries, not only OSError
+    # Each file system raises what its own library does (botocore, gcsfs, aiohttp ...), and they share no base.
+    except Exception as error:
         reason = str(error) or type(error).__name__
         raise StoreError(
             f"the store at {location} cannot be {what}: {reason}. "

@@ -22,6 +22,7 @@ class LocalObjects:
 
     def __init__(self, folder: str) -> None:
         self.location = folder
+        self._knows_links = True
 
     def url(self, name: str) -> str:
         """The file's path."""
@@ -40,21 +41,11 @@ class LocalObjects:
 
     def write_new(self, files: Mapping[str, bytes]) -> bool | None:
         """The same with links: unlike a rename, one fails where somebody was first."""
-        links = []
-        with explained("written", self.location), ExitStack() as written:
-            try:
-                for name, data in files.items():
-                    path = Path(self.url(name))
-                    temporary = written.enter_context(_written(path, data))
-                    path.hardlink_to(temporary)
-                    links.append((path, temporary))
-                # Somebody who took the first for left behind may have replaced it meanwhile.
-                return all(path.samefile(temporary) for path, temporary in links)
-            except FileExistsError:
-                return False
-            except OSError:
-                # Not every file system knows links.
-                return None
+        try:
+            return self._linked(files) if self._knows_links else None
+        except OSError:
+            # What is wrong is told by write(), if anything is to be written at all.
+            return None
 
     def names(self) -> list[str]:
         """Walk the folder, without following links."""
@@ -77,6 +68,23 @@ class LocalObjects:
         except FileNotFoundError:
             return True  # finished in this moment
         return age < LEFT_BEHIND_AFTER
+
+    def _linked(self, files: Mapping[str, bytes]) -> bool | None:
+        links: dict[Path, Path] = {}
+        with ExitStack() as written:
+            for name, data in files.items():
+                path = Path(self.url(name))
+                links[path] = written.enter_context(_written(path, data))
+                try:
+                    path.hardlink_to(links[path])
+                except FileExistsError:
+                    return False
+                except OSError:
+                    # Not every file system knows links; the next image is not written twice to find out again.
+                    self._knows_links = False
+                    return None
+            # Somebody who took the first for left behind may have replaced it meanwhile.
+            return all(path.samefile(temporary) for path, temporary in links.items())
 
 
 def _read_file(path: str) -> bytes | None:

@@ -1,5 +1,6 @@
 """A URL with a login is used as it is, and shown without it wherever it could be seen."""
 
+import base64
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -88,3 +89,17 @@ def test_every_spelling_of_a_login_is_known() -> None:
     assert set(login_spellings("https://me:a%2Fb@host/x")) == spelled
     assert set(login_spellings("https://key%2F1@host")) == {"key%2F1", "key/1:", "key/1", "a2V5LzE6"}
     assert login_spellings("https://host/x@y") == []
+
+
+def test_a_login_takes_the_place_of_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login in base_url is sent as it is meant, in UTF-8; the token of the environment, meant for others, is not."""
+    monkeypatch.setenv("HF_TOKEN", "hf_token_of_the_hub")
+    with EchoServer(422, "text", "no") as server:
+        model = model_of(InferenceEndpointsImageGeneration, server.url.replace("://", "://m%C3%A9:p%40ss%F0%9F%90%88@"))
+        model.load()
+        generator = ImageGenerator(model, None, Limits(max_attempts=1))
+        generator.generate([ImageRequest("a cat")])
+        generator.close()
+        (authorization,) = server.authorizations
+    kind, login = authorization.split()
+    assert (kind, base64.b64decode(login).decode()) == ("Basic", "mé:p@ss🐈")

@@ -1,7 +1,6 @@
 """Calls over our own connections reach whom they should, with what they should, and a paid answer is never dropped."""
 
 import asyncio
-import base64
 import subprocess
 import sys
 import threading
@@ -80,16 +79,6 @@ def test_a_script_that_ends_without_unloading_says_nothing() -> None:
     with Endpoint() as endpoint:
         done = subprocess.run([sys.executable, "-c", LEFT_OPEN, endpoint.url], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-def test_a_login_in_the_url_takes_the_place_of_a_token() -> None:
-    """A login is sent as it is meant, in UTF-8; a token beside it, which another host expects, is not."""
-    with Recorder() as server:
-        url = server.url.replace("http://", "http://m%C3%A9:p%40ss%F0%9F%90%88@")
-        post(url, {"authorization": "Bearer token"}, {})
-        (asked,) = server.asked
-    kind, login = asked.headers["authorization"].split()
-    assert (kind, base64.b64decode(login).decode()) == ("Basic", "mé:p@ss🐈")
 
 
 @pytest.mark.parametrize("status", [302, 307])

@@ -19,7 +19,7 @@ from tasks_lib.models import ImageRequest
 from tasks_lib.models.openai import OpenAIImageGeneration
 from tasks_lib.models.openai_errors import meaning_of
 from tests.echo import EchoServer, traces_of
-from tests.faults import Row, check_outcome, ended_calls
+from tests.faults import TOLD, Row, check_outcome, ended_calls
 from tests.generating import generator_with
 from tests.openai_endpoint import OpenAIEndpoint
 from tests.openai_endpoint_models import KEY
@@ -45,6 +45,7 @@ ROWS = [
     Row("{{empty}}", 2),
     Row("{{half-png}}", 2),
     Row("{{wrong-type}}", 1),
+    *TOLD,
     Row("{{500 times=inf}}", 3, "gpt-image-2 answered 500: .*Internal server error"),
     Row(
         "{{reset-before times=inf}}",
@@ -58,11 +59,6 @@ ROWS = [
     Row("{{bomb}}", 1, "too large to be opened"),
     Row("{{huge}}", 1, r"the answer has 300,\d{3},\d{3} bytes or more; at most 100,663,296"),
     Row("{{huge length=no}}", 1, r"the answer has 100,\d{3},\d{3} bytes or more; at most 100,663,296"),
-    Row("{{400}}", 1, "answered 400: .*num_inference_steps must be between 1 and 50"),
-    Row("{{413}}", 1, "answered 413: .*Payload too large"),
-    Row("{{422}}", 1, "answered 422: .*width must be a multiple of 8"),
-    Row("{{refused-openai}}", 1, "answered 400: .*moderation_blocked", "refused"),
-    Row("{{refused-fal}}", 1, "answered 422: .*content_policy_violation", "refused"),
     Row("{{refused-openai status=200}}", 1, "answered 200 .*moderation_blocked", "refused"),
 ]
 
