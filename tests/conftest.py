@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, settings
 
 HOME = Path(tempfile.mkdtemp(prefix="imageloom-tests-"))
 # Before Prefect is imported: its harness isolates neither of these.
@@ -25,6 +26,10 @@ os.environ.update(
     }
 )
 os.environ.pop("HF_TOKEN", None)
+
+# How long an example takes is the machine's business, not a promise.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 pytest_plugins = ["flows.testing", "tests.gallery_browser"]
 

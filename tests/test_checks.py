@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 from pydantic import ValidationError
@@ -78,7 +78,6 @@ def test_everything_is_off_by_default() -> None:
         assert inspect(data, Checks()) == Inspection()
 
 
-@settings(deadline=None)
 @given(st.tuples(*[st.integers(2, 253)] * 3), st.sampled_from(["PNG", "WEBP"]), st.integers(0, 2**32 - 1))
 def test_one_colour_is_blank(colour: tuple[int, int, int], image_format: str, seed: int) -> None:
     """Pixels within two levels of a colour are blank, and the reason names the colour."""
@@ -131,7 +130,6 @@ def test_transparency_decides_what_is_blank() -> None:
     assert inspect(encode(logo), BLANK).reason is None
 
 
-@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 200))
 def test_the_shorter_side_decides(width: int, height: int, least: int) -> None:
     """An image passes if both sides have enough pixels; if not, the reason names its size and the bound."""
@@ -232,7 +230,6 @@ def test_what_transparency_shows_is_compared() -> None:
         assert not are_alike(logos[0], logos[1])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 60)), max_size=400), st.integers(0, 32))
 def test_the_index_is_what_comparing_one_by_one_gives(entries: list[tuple[int, int]], distance: int) -> None:
     """The earliest image that looks alike is named; it stays, and the later one is forgotten."""

@@ -91,7 +91,7 @@ def test_first_burst_finds_the_capacity() -> None:
     assert 24 <= endpoint.throttled <= 27
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(takes=st.integers(1, 48), maximum=st.integers(1, 64))
 def test_window_settles_anywhere(takes: int, maximum: int) -> None:
     """Whatever the endpoint takes and the user allows, the window ends at the smaller of the two, give or take one."""
@@ -170,7 +170,6 @@ def test_window_is_never_closed_for_longer_than_allowed() -> None:
     assert run_on_virtual_clock(storm()) == pytest.approx(60)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=30), st.integers(1, 4))
 def test_cancelled_callers_leave_no_place_taken(callers: list[tuple[int, bool]], maximum: int) -> None:
     """Whoever is cancelled, waiting or calling or in the moment of being served, the window stays whole."""

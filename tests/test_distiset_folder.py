@@ -9,7 +9,7 @@ import pytest
 from datasets import Dataset, DatasetDict, Features, Image, Value, get_dataset_config_names, load_dataset
 from datasets import List as ListOf
 from huggingface_hub import DatasetCard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib import Distiset, ImageStore
@@ -120,7 +120,6 @@ def test_columns_of_every_type_are_kept(tmp_path: Path, feature: Any, value: Any
     assert (saved.features, saved[:]) == (rows.features, rows[:])
 
 
-@settings(deadline=None)  # of threads on a busy machine
 @given(st.lists(st.tuples(CELL, st.none() | st.lists(CELL, max_size=3)), max_size=220), st.integers(0, 9))
 def test_embedding_changes_nothing(cells: list[tuple[bytes | None, list[bytes | None] | None]], start: int) -> None:
     """Whatever the cells and the selection, portions hold the same rows in the same order."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from datasets import Dataset, DatasetDict
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib import Distiset
@@ -18,7 +18,6 @@ def numbers(count: int) -> Dataset:
     return Dataset.from_dict({"n": list(range(count))})
 
 
-@settings(deadline=None)
 @given(count=st.integers(0, 40), share=SHARES, shuffle=st.booleans(), seed=st.integers(0, 9))
 def test_each_row_is_in_one_split(count: int, share: float, shuffle: bool, seed: int) -> None:
     """Every row is in train or in test, in each of them at least one of several, and a single one in train."""

@@ -53,7 +53,7 @@ def test_whole_image_passes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WHOLE if kind not in {"gif", "tiff"}])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @example(share=0.99999)
 @given(share=st.floats(0, 1, exclude_max=True))
 def test_image_cut_anywhere_is_found(kind: str, share: float) -> None:
@@ -64,7 +64,7 @@ def test_image_cut_anywhere_is_found(kind: str, share: float) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in WHOLE if "jpeg" in kind])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1), junk=st.binary(max_size=20))
 def test_what_passes_can_be_decoded(kind: str, share: float, junk: bytes) -> None:
     """No JPEG that was overwritten somewhere passes and then fails to decode."""

@@ -4,7 +4,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib.errors import NotAskedError, RecipeError, ThrottledError, TransientError
@@ -17,7 +17,6 @@ ENDS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(ends=ENDS, max_images=st.none() | st.integers(0, 12), cap=st.none() | st.integers(0, 60), price=CENTS)
 def test_budget_is_kept_and_used(
     ends: list[tuple[str, int]], max_images: int | None, cap: int | None, price: int

@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -34,7 +34,6 @@ def with_xmp(name: str, packet: bytes) -> bytes:
     return data[:33] + struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)) + data[33:]
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_pixels_and_compressed_data_stay(data: st.DataObject) -> None:
     """Whatever the format, mode and size, the pixels and every part but the new XMP stay byte for byte."""
@@ -52,7 +51,6 @@ def test_pixels_and_compressed_data_stay(data: st.DataObject) -> None:
     assert {kind for kind, _ in added} <= {"iTXt", "E1", "XMP ", "VP8X"}
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMATS)), st.text(), st.text())
 def test_marking_twice_is_marking_once(name: str, model: str, other: str) -> None:
     """A marked image is left alone, and the same call gives the same bytes."""
@@ -61,7 +59,6 @@ def test_marking_twice_is_marking_once(name: str, model: str, other: str) -> Non
     assert mark_as_generated(marked, other) == marked
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMATS)), st.integers(1, 2000))
 def test_cut_files_come_back_as_they_are(name: str, missing: int) -> None:
     """A file that ends too early is returned as it came."""
@@ -69,7 +66,6 @@ def test_cut_files_come_back_as_they_are(name: str, missing: int) -> None:
     assert mark_as_generated(cut, "model") == cut
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(FORMATS)), st.integers(0, 120), st.binary(max_size=8))
 def test_damaged_files_never_raise(name: str, at: int, damage: bytes) -> None:
     """Damage in the header never raises."""

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from datasets import Image as ImageFeature
 from datasets import load_dataset
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -72,7 +72,6 @@ def test_a_signed_image_validates_and_says_how_it_was_made(mark: Mark, signer: C
 def test_pixels_and_compressed_data_stay(mark: Mark) -> None:
     """Whatever the format, mode, size and name, signing adds XMP and a manifest, and keeps every other part."""
 
-    @settings(deadline=None)
     @given(st.data())
     def check(data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(sorted(FORMATS)))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib.provenance import (
@@ -121,7 +121,6 @@ def records(draw: st.DrawFn) -> Record:
 
 
 @given(records())
-@settings(deadline=None)
 def test_record_survives_its_file(record: Record) -> None:
     """A record read back says what it said, and is spelled the same when written again."""
     read = Record.from_json(record.to_json().encode())

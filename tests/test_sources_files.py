@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib.errors import SourceError
@@ -62,7 +62,6 @@ WRITERS: dict[str, tuple[str, Callable[[list[str]], str | bytes]]] = {
 }
 
 
-@settings(deadline=None)
 @given(st.sampled_from(sorted(WRITERS)), st.lists(TEXTS, min_size=1))
 def test_any_text_survives_a_file(kind: str, prompts: list[str]) -> None:
     """Whatever the prompts hold, a file gives them back in order, with the columns beside them."""
@@ -72,7 +71,6 @@ def test_any_text_survives_a_file(kind: str, prompts: list[str]) -> None:
     ]
 
 
-@settings(deadline=None)
 @given(st.lists(LINES, min_size=1), st.sampled_from(["\n", "\r\n"]), st.booleans())
 def test_a_text_file_has_one_prompt_a_line(prompts: list[str], newline: str, with_mark: bool) -> None:
     """Lines are prompts whatever the line end; blank lines and a byte order mark are no part of them."""
@@ -80,7 +78,6 @@ def test_a_text_file_has_one_prompt_a_line(prompts: list[str], newline: str, wit
     assert [row["prompt"] for row in rows_of_file("prompts.txt", text)] == prompts
 
 
-@settings(deadline=None)
 @given(st.lists(LINES.filter(lambda text: "\t" not in text), min_size=1).map(lambda texts: ['a "b" c', *texts]))
 def test_a_tsv_without_quoting_keeps_its_quotes(prompts: list[str]) -> None:
     """Once a quote stands where no quoting puts one, every quote of a TSV belongs to its text."""

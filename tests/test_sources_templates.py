@@ -4,7 +4,7 @@ import math
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks_lib.errors import SourceError
@@ -21,7 +21,6 @@ def template_of(values: dict[str, list[int]], limit: int | None = None) -> Templ
     return TemplatePrompts(template=f"{{{{all}}}}: {braces}", values={**values}, limit=limit)
 
 
-@settings(deadline=None)
 @given(VALUES)
 def test_a_grid_is_the_product_in_order(values: dict[str, list[int]]) -> None:
     """Without a limit every combination comes once, the last placeholder changing fastest."""
@@ -31,7 +30,6 @@ def test_a_grid_is_the_product_in_order(values: dict[str, list[int]]) -> None:
     assert [row["prompt"] for row in rows] == ["{all}: " + "".join(f"{n}, " for n in row.values()) for row in expected]
 
 
-@settings(deadline=None)
 @given(VALUES, st.integers(1, 300), st.integers(0, 2**40))
 def test_a_sample_is_distinct_and_repeatable(values: dict[str, list[int]], limit: int, seed: int) -> None:
     """A sample has no combination twice, is the same for the same seed, and a larger one begins with it."""

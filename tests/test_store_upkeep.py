@@ -79,7 +79,7 @@ def test_damage_is_found_and_asked_again(location: str, damage: str) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_record_is_made_of_anything_else(tmp_path: Path, text: bytes) -> None:
     """Whatever stands where a record was, the generation is unknown and nothing breaks."""
     store = ImageStore(tmp_path)
@@ -127,7 +127,7 @@ def test_files_of_tasks_are_verified_by_their_name(location: str) -> None:
 
 
 @given(kept=st.sets(st.integers(0, 5)), by_name=st.booleans(), dry_run=st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_prune_removes_all_but_what_is_kept(tmp_path: Path, kept: set[int], by_name: bool, dry_run: bool) -> None:
     """What is kept by fingerprint or file name stays whole; the rest goes, unless it is a dry run."""
     store, records = ImageStore(tmp_path), [paid_image(number) for number in range(6)]

@@ -132,7 +132,7 @@ def test_contradictions_are_not_claimed() -> None:
     assert (report["understood"], report["relations"]) == (False, ["0 above 1"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(TEXTS, st.integers(-(2**70), 2**70), st.integers(16, 96), st.integers(16, 96))
 def test_any_text_gives_an_image(prompt: str, seed: int, width: int, height: int) -> None:
     """Any text and seed give one complete PNG of the size asked for."""

@@ -40,7 +40,7 @@ def scenes(draw: st.DrawFn) -> tuple[str, dict[str, int], str, str, str, str]:
     return prompt, {first: counts[0], second: counts[1]}, first, relation, second, paper
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scenes(), st.integers(0, 2**64 - 1))
 def test_composed_prompts_come_true(scene: tuple[str, dict[str, int], str, str, str, str], seed: int) -> None:
     """Whatever is composed from the grammar, numbers, relation and background hold for every object."""
