@@ -11,8 +11,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import fsspec
+import httpx2
 import pytest
 
 from tasks_lib.errors import StoreError
@@ -21,15 +24,17 @@ from tasks_lib.store import ImageStore
 from tests.loopback import Asked, LoopbackServer, Reply
 from tests.paid_images import paid_image
 
+pytest_plugins = ["tests.store_locations"]
+
 IMAGES = 150
 LARGE = 200_000
 HOUR = 3600
 
 
-def write_all(folder: str, pixels: str) -> dict[str, str]:
-    """Put every image, as a model without seeds would have painted it; gives the digests of those that are kept."""
+def write_all(folder: str, pixels: str, count: int = IMAGES) -> dict[str, str]:
+    """Put so many images, as a model without seeds would have painted it; gives the digests of those that are kept."""
     store = ImageStore(folder)
-    images = [paid_image(number, LARGE, pixels) for number in range(IMAGES)]
+    images = [paid_image(number, LARGE, pixels) for number in range(count)]
     return {record.fingerprint: record.sha256 for record, data in images if store.put(record, data) == record}
 
 
@@ -75,6 +80,55 @@ def test_a_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [store.put(*each) for each in (first, second, paid_image(2))] == [first[0], first[0], paid_image(2)[0]]
     assert store.verify() == {}
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 4
+
+
+def test_two_processes_write_to_s3(s3: str) -> None:
+    """On S3, too, exactly one of two writers of a fingerprint is told that its image is kept, and it is."""
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        writers = [pool.submit(write_all, s3, pixels, 40) for pixels in ("red", "blue")]
+        red, blue = (writer.result(timeout=120) for writer in writers)
+    store = ImageStore(s3)
+    assert not red.keys() & blue.keys()
+    assert red | blue == {record.fingerprint: record.sha256 for record in store.records()}
+    assert store.verify() == {}
+
+
+@contextmanager
+def passage(server: str, dropped: str) -> Iterator[list[str]]:
+    """A server that hands everything to another but one header; gives the method of each request."""
+    methods: list[str] = []
+
+    def hand_over(asked: Asked) -> Reply:
+        methods.append(asked.method)
+        headers = {name: value for name, value in asked.headers.items() if name not in {dropped, "expect"}}
+        answer = httpx2.request(asked.method, server + asked.path, headers=headers, content=asked.body)
+        told = {name: value for name, value in answer.headers.items() if name in {"content-type", "etag"}}
+        return Reply(answer.content, answer.status_code, told)
+
+    with LoopbackServer(hand_over) as through, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AWS_ENDPOINT_URL", through.url)
+        fsspec.filesystem("s3").clear_instance_cache()
+        yield methods
+
+
+def test_a_new_image_takes_two_requests(s3: str, s3_server: str) -> None:
+    """Where the server knows conditions, an image and its record are written in one request each."""
+    with passage(s3_server, dropped="x-nothing") as methods:
+        store = ImageStore(s3)
+        store.put(*paid_image(1))
+        methods.clear()
+        store.put(*paid_image(2))
+        assert methods == ["PUT", "PUT"]
+        assert (store.verify(), store.stats().images) == ({}, 2)
+
+
+def test_an_s3_server_without_conditions(s3: str, s3_server: str) -> None:
+    """A server that overwrites in silence is found out: the first of two images stays, and nothing is left over."""
+    with passage(s3_server, dropped="if-none-match"):
+        store = ImageStore(s3)
+        first, second = (paid_image(1, LARGE, colour) for colour in ("red", "blue"))
+        assert [store.put(*each) for each in (first, second, paid_image(2))] == [first[0], first[0], paid_image(2)[0]]
+        assert store.verify() == {}
 
 
 def test_threads_share_a_store(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the files of a store are called: ``ab/abcd....png`` an image, ``.json`` its record, ``.refused`` a refusal."""
 
 import re
+import secrets
 
 __all__ = [
     "TEMPORARY",
@@ -10,6 +11,7 @@ __all__ = [
     "is_refusal",
     "is_temporary",
     "key_of",
+    "new_check_path",
     "record_path",
     "refusal_path",
 ]
@@ -33,6 +35,11 @@ def record_path(fingerprint: str) -> str:
 def refusal_path(fingerprint: str) -> str:
     """Where it is noted that a generation was refused."""
     return image_path(f"{fingerprint}.refused")
+
+
+def new_check_path() -> str:
+    """A name that nobody has, for finding out whether and how the location can be written."""
+    return f"00/{'0' * 64}.check{TEMPORARY}{secrets.token_hex(4)}"
 
 
 def key_of(path: str) -> str:

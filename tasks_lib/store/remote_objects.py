@@ -2,13 +2,19 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import fsspec
 
+from tasks_lib.errors import StoreError
 from tasks_lib.store.explained import explained
+from tasks_lib.store.layout import new_check_path
 
 __all__ = ["RemoteObjects"]
+
+CONDITIONAL = "s3"
+"""The protocol of the only file system whose "create" is one request; others look first, and then write."""
 
 
 class RemoteObjects:
@@ -16,6 +22,8 @@ class RemoteObjects:
 
     def __init__(self, location: str) -> None:
         self.location = location
+        self._condition = Lock()
+        self._knows_conditions: bool | None = None
         self._open()
 
     def url(self, name: str) -> str:
@@ -36,8 +44,14 @@ class RemoteObjects:
         with explained("written", self.location):
             self._files.pipe_file(self._path(name), data)
 
-    def write_new(self, files: Mapping[str, bytes]) -> None:
-        """It cannot be told: not every object store knows who was first, and those that do not keep silent."""
+    def write_new(self, files: Mapping[str, bytes]) -> bool | None:
+        """With conditional writes, one request each, where the server knows them."""
+        if not self._tells_who_was_first():
+            return None
+        for name, data in files.items():
+            if not (is_first := self._create(name, data)):
+                return is_first
+        return True
 
     def names(self) -> list[str]:
         """Ask the location, never a cache."""
@@ -60,6 +74,29 @@ class RemoteObjects:
     def is_being_written(self, name: str) -> bool:
         """Never: nothing has a temporary name here, unless it was copied from a local store."""
         return False
+
+    def _tells_who_was_first(self) -> bool:
+        """Tried once: a server that does not know conditions does not refuse them, it overwrites in silence."""
+        with self._condition:
+            if self._knows_conditions is None:
+                self._knows_conditions = CONDITIONAL in self._files.protocol and self._refuses_a_second_write()
+            return self._knows_conditions
+
+    def _refuses_a_second_write(self) -> bool:
+        name = new_check_path()
+        self.write(name, b"")
+        refused = self._create(name, b"") is False
+        self.remove(name)
+        return refused
+
+    def _create(self, name: str, data: bytes) -> bool | None:
+        """Whether the name was free, and is ours now; ``None`` where something else is wrong, which write() tells."""
+        try:
+            with explained("written", self.location):
+                self._files.pipe_file(self._path(name), data, mode="create")
+        except StoreError as error:
+            return False if isinstance(error.__cause__, FileExistsError) else None
+        return True
 
     @property
     def _files(self) -> Any:

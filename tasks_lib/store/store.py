@@ -2,7 +2,6 @@
 
 import os
 import random
-import secrets
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from tasks_lib.images import REFERENCE_PREFIX
 from tasks_lib.provenance import Record, sha256
 from tasks_lib.store.faults import Fault, matched, parsed
 from tasks_lib.store.layout import (
-    TEMPORARY,
     image_path,
     is_own,
     is_record,
     is_refusal,
     is_temporary,
     key_of,
+    new_check_path,
     record_path,
 )
 from tasks_lib.store.objects import open_objects
@@ -31,7 +30,7 @@ DEFAULT_STORE = "./.imageloom/store"
 READ_AT_ONCE = 32  # images in memory while generations are looked up
 CHECK_SIZE = 64 * 1024  # bytes; an empty file would fit on a full disk
 MOST_WRITES = 8  # of one image, until what is read back is whole
-PATIENCE = 3  # looks for the image of a writer who was first, over 70 ms; then it is taken for killed
+PATIENCE = 5  # looks for the image of a writer who was first, over a quarter of a second; then it is taken for killed
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class ImageStore:
         Raises:
             StoreError: it could not.
         """
-        name = f"00/{'0' * 64}.check{TEMPORARY}{secrets.token_hex(4)}"
+        name = new_check_path()
         self._objects.write(name, bytes(CHECK_SIZE))
         self._objects.remove(name)
 
