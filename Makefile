@@ -55,4 +55,4 @@ lock: setup
 		--extra dev --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf $(VENV) $(LOCAL) dist .imageloom datasets
+	rm -rf $(VENV) $(LOCAL) dist

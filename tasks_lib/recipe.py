@@ -17,6 +17,7 @@ from tasks_lib.marking.choice import Marking
 from tasks_lib.recipe_faults import sentences
 from tasks_lib.runners import Runner, ThreadRunner
 from tasks_lib.settings import Settings
+from tasks_lib.shard_names import is_split_name
 from tasks_lib.sources import Prompts
 from tasks_lib.store import DEFAULT_STORE
 from tasks_lib.store.objects import EXTRAS
@@ -51,9 +52,11 @@ class Output(Settings):
     def _check_splits(cls, splits: dict[str, float] | str) -> dict[str, float] | str:
         if isinstance(splits, str):
             return splits
-        bad = [name for name in splits if not name.replace("_", "").isalnum()]
+        bad = [name[:60] for name in splits if not is_split_name(name)]
         if bad or not splits:
-            raise ValueError(f"split names are letters, digits and underscores; found {bad or 'none'}")
+            raise ValueError(
+                f"split names are up to 100 letters, digits and underscores, and not 'all'; found {bad or 'none'}"
+            )
         if min(splits.values()) < 0 or abs(sum(splits.values()) - 1) > 1e-6:
             raise ValueError(f"the shares of the splits must add up to 1; they add up to {sum(splits.values()):g}")
         return splits

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ANY_SHARD", "ShardName", "config_of_folder", "shards_of", "split_folder", "split_pattern"]
+__all__ = ["ANY_SHARD", "ShardName", "is_split_name", "shards_by_split", "shards_of", "split_folder", "split_pattern"]
 
 ANY_SHARD = "*/*-of-*.parquet"
 """The pattern of every shard of a dataset folder."""
+LONGEST_SPLIT = 100
+"""Bytes of a split's name; with the rest of its name a shard still fits any file system."""
 NAME = re.compile(r"(?P<split>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.parquet")
 
 
@@ -36,14 +38,25 @@ def split_folder(config: str) -> str:
     return "data" if config == "default" else config
 
 
-def config_of_folder(name: str) -> str:
-    """The config whose shards lie in a folder of this name."""
-    return "default" if name == "data" else name
+def is_split_name(name: str) -> bool:
+    """Whether `datasets` takes it for a split, and it has no dash, which ends the split in a shard's name."""
+    # "all" means every split there is.
+    return bool(re.fullmatch(r"\w+", name)) and name != "all" and len(name.encode()) <= LONGEST_SPLIT
 
 
 def split_pattern(config: str, split: str) -> str:
     """What the card calls the shards of a split."""
     return f"{split_folder(config)}/{split}-*"
+
+
+def shards_by_split(folder: Path) -> dict[str, dict[str, list[Path]]]:
+    """The finished shards of a dataset folder by config and split, in order; default and train come first."""
+    names = {path: name for path in folder.glob(ANY_SHARD) if (name := ShardName.of(path))}
+    found: dict[str, dict[str, list[Path]]] = {}
+    for path in sorted(names, key=lambda path: (path.parent.name != "data", names[path].split != "train", path)):
+        config = "default" if path.parent.name == "data" else path.parent.name
+        found.setdefault(config, {}).setdefault(names[path].split, []).append(path)
+    return found
 
 
 def shards_of(folder: Path, config: str, split: str) -> list[Path]:

@@ -1,11 +1,11 @@
 """The rows of a recipe, checked against its task before anything is spent."""
 
-import re
 from typing import TYPE_CHECKING
 
 from tasks_lib.columns import ACCOUNT_COLUMNS, is_plain
 from tasks_lib.errors import RecipeError, SourceError
 from tasks_lib.recipe import Recipe
+from tasks_lib.shard_names import is_split_name
 from tasks_lib.sources import read_rows
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 __all__ = ["read_source"]
 
 MOST_SPLITS = 100
-SPLIT_NAME = re.compile(r"\w{1,100}")
-"""What `datasets` takes as a name, and no dash, which ends the name in a shard's file name."""
 
 
 def read_source(recipe: Recipe, limit: int | None = None) -> "pa.Table":
@@ -90,10 +88,10 @@ def _check_splits(table: "pa.Table", column: str) -> None:
     for row, name in enumerate(table.column(column).to_pylist()):
         first_rows.setdefault("" if name is None else str(name), row)
     for name, row in first_rows.items():
-        if not SPLIT_NAME.fullmatch(name):
+        if not is_split_name(name):
             raise SourceError(
                 f"column '{column}', which output.splits takes the splits from, holds {name[:60]!r} in row {row} "
-                "(the first is 0). The name of a split is 1 to 100 letters, digits and underscores."
+                "(the first is 0). The name of a split is 1 to 100 letters, digits and underscores, and not 'all'."
             )
     if len(first_rows) > MOST_SPLITS:
         raise SourceError(

@@ -85,6 +85,15 @@ def test_filters_are_columns_that_group_rows(tmp_path: Path) -> None:
     }
 
 
+def test_configs_of_any_name_are_shown(tmp_path: Path) -> None:
+    """A dataset whose configs were named by its author is shown whole, and an unfinished shard is not."""
+    for config in ("images", "variants"):
+        write_shard(tmp_path / config / "train-00000-of-00001.parquet", [row(1)])
+    write_shard(tmp_path / "images" / "train-00001.parquet.part", [row(2)])
+    entries = data_of(write_gallery(tmp_path))["entries"]
+    assert [(entry["config"], entry["status"]) for entry in entries] == [("images", "ok"), ("variants", "ok")]
+
+
 def test_a_column_of_unique_values_is_no_filter(tmp_path: Path) -> None:
     """A column that gives each row a value of its own, as an id does, is not offered as a filter."""
     rows = [row(number, serial=number) for number in range(8)]

@@ -61,7 +61,7 @@ def test_a_type_that_no_dataset_holds_is_one_error(in_folder: Path) -> None:
         Build(load_recipe(drawn_by(FLAT, {"path": "prompts.parquet"})))
 
 
-SPLITS = ["../x", "/absolute", "a b", "a/b", "a-b", "", None, "train\n", "x" * 101]
+SPLITS = ["../x", "/absolute", "a b", "a/b", "a-b", "", None, "train\n", "x" * 101, "é" * 51, "all"]
 
 
 @pytest.mark.parametrize("name", SPLITS)
@@ -87,7 +87,12 @@ RECIPES: dict[str, tuple[dict[str, Any], str]] = {
     "an output too long": ({"output": {"path": "x" * 300}}, "cannot be written: .*File name too long"),
     "a split that is a path": (
         {"output": {"path": "x", "splits": {"../x": 1.0}}},
-        r"split names are letters, digits and underscores; found \['\.\./x'\]",
+        r"split names are up to 100 letters, digits and underscores, and not 'all'; found \['\.\./x'\]",
+    ),
+    "a split too long": ({"output": {"path": "x", "splits": {"x" * 101: 1.0}}}, "split names are up to 100 letters"),
+    "the split that means all": (
+        {"output": {"path": "x", "splits": {"all": 1.0}}},
+        r"split names are .* and not 'all'; found \['all'\]",
     ),
     "a number among strings": ({"prompts": ["a", 7]}, "prompt 2 is 7, not a string"),
     "bytes": (

@@ -75,7 +75,7 @@ def test_a_recipe_survives_its_yaml() -> None:
         (changed(name="../../x"), r"name: .*'\.\./\.\./x'"),
         (changed(limits={"max_concurrency": 0}), r"limits\.max_concurrency: .*greater than or equal to 1.*found 0"),
         (changed(output={"path": "d", "splits": {"train": 0.5}}), r"shares of the splits must add up to 1.*0\.5"),
-        (changed(output={"path": "d", "splits": {"a/b": 1.0}}), r"split names are letters.*a/b"),
+        (changed(output={"path": "d", "splits": {"a/b": 1.0}}), r"split names are up to 100 letters.*a/b"),
         (
             drawn_by(
                 {"type": "inference_endpoints", "base_url": "http://127.0.0.1:9"}, ["x"], limits={"max_cost_usd": 1}

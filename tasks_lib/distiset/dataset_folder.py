@@ -13,7 +13,7 @@ from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError, UsageError
 from tasks_lib.folder import CARD_FILE
 from tasks_lib.parquet_shards import ParquetShards
-from tasks_lib.shard_names import split_folder, split_pattern
+from tasks_lib.shard_names import is_split_name, split_folder, split_pattern
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetInfo
@@ -87,9 +87,9 @@ def check_names(configs: Mapping[str, Config]) -> None:
         if not splits_of(value):
             raise UsageError(f"the config {config!r} has no split, so there is nothing to write. Take it out.")
         for split in splits_of(value):
-            if not re.fullmatch(r"\w+(\.\w+)*", split):
+            if not all(map(is_split_name, split.split("."))):
                 raise UsageError(
-                    f"load_dataset takes no split {split!r} (config {config!r}). Use letters, digits, '_'."
+                    f"load_dataset takes no split {split!r} (config {config!r}). Use letters, digits, '_', not 'all'."
                 )
     folders = [split_folder(config) for config in configs]
     if len(set(folders)) < len(folders):

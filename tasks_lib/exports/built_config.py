@@ -1,13 +1,13 @@
 """One config of a dataset folder as an export reads it: a few rows at a time, and from one build throughout."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks_lib.columns import image_columns, source_features
 from tasks_lib.errors import OutputError
 from tasks_lib.folder import CARD_FILE, file_stamp
-from tasks_lib.shard_names import ANY_SHARD, ShardName, config_of_folder, split_folder
+from tasks_lib.shard_names import ANY_SHARD, ShardName, shards_by_split, split_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,7 +98,7 @@ class BuiltConfig:
         if cell["bytes"] is None:
             raise OutputError(
                 f"the shards of {self.folder} name the image {cell['path']!r} and do not hold its bytes. "
-                "Export a folder that imageloom built, or that Distiset.save_to_disk wrote."
+                "Export a folder that imageloom built, or that Distiset.write_dataset_folder wrote."
             )
         self.images += 1
         self.image_bytes += len(cell["bytes"])
@@ -108,30 +108,26 @@ class BuiltConfig:
         return [file_stamp(path) for shards in self._shards.values() for path in shards]
 
 
-def _find_shards(folder: Path, config: str) -> dict[str, Sequence[Path]]:
+def _find_shards(folder: Path, config: str) -> dict[str, list[Path]]:
     if not folder.is_dir():
         raise OutputError(f"there is no folder {folder} to export. Give the folder of a dataset.")
-    found = {path: name for path in folder.glob(ANY_SHARD) if (name := ShardName.of(path))}
+    found = shards_by_split(folder)
     if not found or not (folder / CARD_FILE).is_file():
         missing = CARD_FILE if found else ANY_SHARD
         raise OutputError(
             f"{folder} is not a finished dataset folder: it has no {missing}. Give the folder that a build wrote."
         )
-    splits: dict[str, list[Path]] = {}
-    for path in sorted(found, key=lambda path: (found[path].split != "train", path)):
-        if path.parent.name == split_folder(config):
-            splits.setdefault(found[path].split, []).append(path)
-    if not splits:
-        names = sorted({config_of_folder(path.parent.name) for path in found})
-        raise OutputError(f"{folder} has no config {config!r}; it has {', '.join(names)}.")
-    for split, shards in splits.items():
-        expected = found[shards[0]].count
-        if [found[path].number for path in shards] != list(range(expected)):
+    if config not in found:
+        raise OutputError(f"{folder} has no config {config!r}; it has {', '.join(sorted(found))}.")
+    for split, shards in found[config].items():
+        names = [ShardName.of(path) for path in shards]
+        expected = max(name.count for name in names if name)
+        if names != [ShardName(split, number, expected) for number in range(expected)]:
             raise OutputError(
                 f"shards of {folder / split_folder(config) / split} are missing or left over: {len(shards)} found, "
                 f"{expected} expected. Build the dataset again, or copy all of it."
             )
-    return dict(splits)
+    return found[config]
 
 
 def _read_rows(path: Path) -> int:

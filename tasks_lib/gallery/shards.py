@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks_lib.shard_names import ShardName, split_folder
+from tasks_lib.shard_names import shards_by_split
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Rows", "Shard", "evenly_spread", "find_shards", "wanted_rows"]
 
-STATUSES = {"default": "ok", "rejected": "rejected", "failed": "failed"}
-"""Config -> the status of its rows that state none."""
+WITHOUT_GOOD_IMAGES = ("rejected", "failed")
+"""Configs of a build that are shown last; each is called by the status of its rows."""
 
 ROWS_AT_ONCE = 32
 
@@ -42,23 +42,20 @@ class Rows:
 
 
 def find_shards(folder: Path) -> list[Shard]:
-    """The shards of a dataset folder: default, rejected, failed; in each the train split first."""
+    """The shards of a dataset folder: default first, rejected and failed last; in each the train split first."""
     import pyarrow.parquet as pq
 
+    found = shards_by_split(folder)
+    last = [config for config in WITHOUT_GOOD_IMAGES if config in found]
     shards: list[Shard] = []
-    for config, status in STATUSES.items():
-        counted: dict[str, int] = {}
-        found = (folder / split_folder(config)).glob("*.parquet")
-        for path in sorted(found, key=lambda path: (_split(path) != "train", path.name)):
-            split, rows = _split(path), pq.read_metadata(path).num_rows
-            shards.append(Shard(path, config, split, status, counted.get(split, 0), rows))
-            counted[split] = counted.get(split, 0) + rows
+    for config in [*(config for config in found if config not in last), *last]:
+        status = config if config in last else "ok"
+        for split, paths in found[config].items():
+            first_row = 0
+            for path in paths:
+                shards.append(Shard(path, config, split, status, first_row, pq.read_metadata(path).num_rows))
+                first_row += shards[-1].rows
     return shards
-
-
-def _split(path: Path) -> str:
-    name = ShardName.of(path)
-    return name.split if name else path.stem
 
 
 def evenly_spread(total: int, count: int) -> list[int]:
