@@ -1,13 +1,13 @@
 """Whether an image is good enough to keep: not blank, not too small, and no near duplicate of an earlier one."""
 
 import io
-import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from pydantic import Field, PositiveInt
 
+from tasks_lib.images import DAMAGED
 from tasks_lib.settings import Settings
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def inspect(data: bytes, checks: Checks) -> Inspection:
     for check, setting in checks.on.items():
         try:
             finding = _finding(check, setting, picture)
-        except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError) as error:
+        except DAMAGED as error:
             finding = f"the image cannot be read: {error}"
         if finding:
             return Inspection(f"{check}: {finding}")

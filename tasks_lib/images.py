@@ -14,6 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tasks_lib.errors import BadImageError, GenerationError, ImageCellError
 
 __all__ = [
+    "DAMAGED",
     "REFERENCE_PREFIX",
     "Base64Image",
     "ImageFacts",
@@ -30,6 +31,20 @@ REFERENCE_PREFIX = "imageloom+"
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 64_000_000
 FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+DAMAGED = (
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+"""What Pillow raises for bytes that it cannot or will not decode, found by spoiling files of every format."""
 JPEG_END = b"\xff\xd9"
 """The marker EOI (ITU-T T.81, B.1.1.3); pixel data never holds these two bytes."""
 PNG_END = b"IEND\xaeB`\x82"
@@ -77,7 +92,7 @@ def image_from_str(image_str: str) -> Image.Image:
     data = read_image_cell(image_str)
     try:
         return Image.open(io.BytesIO(data or b""))
-    except (UnidentifiedImageError, OSError) as error:
+    except DAMAGED as error:
         raise ImageCellError(f"{_short(image_str)} is not an image: {error}.") from error
 
 
@@ -169,7 +184,7 @@ def verify_image(data: bytes, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
         raise BadImageError(f"the answer is not an image; it begins with {data[:60]!r}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise GenerationError(f"the image is too large to be opened: {error}") from error
-    except (OSError, SyntaxError, ValueError, struct.error) as error:
+    except DAMAGED as error:
         raise BadImageError(f"the image of {len(data):,} bytes is incomplete or damaged: {error}") from error
     return facts
 
@@ -207,5 +222,5 @@ def _check_beginning(image: ImageFile.ImageFile, data: bytes) -> None:
 
 def _decode_pixels(image: Image.Image) -> None:
     # An eighth of the size, where that exists, reads all of the data with a fraction of the arithmetic.
-    image.draft(None, (image.width // 8, image.height // 8))
+    image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
     image.load()

@@ -1,6 +1,7 @@
 """Image bytes are told from what is no image, and cells of all kinds give back exactly the bytes behind them."""
 
 import base64
+import contextlib
 import io
 from pathlib import Path
 
@@ -41,6 +42,7 @@ WHOLE = {
     "gif": encoded("gif"),
     "bmp": encoded("bmp"),
     "tiff": encoded("tiff"),
+    "avif": encoded("avif"),
 }
 
 
@@ -76,6 +78,27 @@ def test_what_passes_can_be_decoded(kind: str, share: float, junk: bytes) -> Non
         return
     with Image.open(io.BytesIO(data)) as image:
         image.load()
+
+
+@given(kind=st.sampled_from(sorted(WHOLE)), share=st.floats(0, 1), junk=st.binary(min_size=1, max_size=12))
+@example(kind="avif", share=0.9, junk=b"\xff" * 12)
+def test_no_bytes_stop_a_run(kind: str, share: float, junk: bytes) -> None:
+    """Spoiled anywhere, an image of any format is taken or turned down; no other error ever comes of it."""
+    place = int(share * len(WHOLE[kind]))
+    data = WHOLE[kind][:place] + junk + WHOLE[kind][place + len(junk) :]
+    with contextlib.suppress(GenerationError):
+        verify_image(data)
+    with contextlib.suppress(ImageCellError):
+        image_from_str(image_to_str(data)).close()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 600), (600, 7)])
+def test_tiny_images_pass(size: tuple[int, int]) -> None:
+    """A whole image is taken whatever its sides."""
+    for image_format in ("JPEG", "PNG", "WEBP"):
+        buffer = io.BytesIO()
+        Image.new("RGB", size).save(buffer, image_format, progressive=True)
+        assert verify_image(buffer.getvalue()) == ImageFacts(image_format, *size)
 
 
 def test_bytes_behind_the_end_do_no_harm() -> None:

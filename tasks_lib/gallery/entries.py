@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from PIL import UnidentifiedImageError
 
 from tasks_lib.gallery.shards import Rows, Shard
-from tasks_lib.thumbnails import DAMAGED, original, thumbnail_or_original
+from tasks_lib.images import DAMAGED
+from tasks_lib.thumbnails import original, thumbnail_or_original
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -13,7 +13,8 @@ from tasks_lib.gallery.choices import find_facets, find_orders
 from tasks_lib.gallery.entries import Row, read_entries, read_images
 from tasks_lib.gallery.shards import Rows, Shard, evenly_spread, find_shards, wanted_rows
 from tasks_lib.gallery.twins import read_twins, with_twins
-from tasks_lib.thumbnails import DAMAGED, thumbnail
+from tasks_lib.images import DAMAGED
+from tasks_lib.thumbnails import thumbnail
 
 __all__ = ["sample_thumbnails", "write_gallery"]
 
