@@ -60,7 +60,8 @@ class RetryPolicy:
         # Past some doublings the power would no longer fit a float.
         longest = min(self.longest_s, self.base_s * 2 ** min(failures + throttles - 1, 32))
         asked = error.retry_after
-        delay = random.uniform(0, longest) if asked is None else asked
+        # Zero, or a date that is past here, is no pause: such a server would be asked a thousand times a second.
+        delay = asked or random.uniform(0, longest)
         waits = waited_s + delay if isinstance(error, ThrottledError) else asked or 0.0
         return None if waits > self.max_wait_s else delay
 

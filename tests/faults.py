@@ -44,7 +44,7 @@ OK = [
     Row("{{429 retry-after=0.2 times=2}}", 3, wait_s=0.2),
     Row("{{429 retry-date=1}}", 2, wait_s=0.9),
     Row("{{429}}", 2),
-    Row("{{429 retry-after=0 times=7}}", 8),  # throttled calls are no failed attempts
+    Row("{{429 retry-after=0.05 times=7}}", 8, wait_s=0.05),  # throttled calls are no failed attempts
     Row("{{503 retry-after=0.3}}", 2, wait_s=0.3),
     Row("{{500 retry-after=0.3}}", 2, wait_s=0.3),
     *(Row(f"{{{{{status}}}}}", 2) for status in (408, 409, 425, 500, 502, 503, 504)),

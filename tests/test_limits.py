@@ -116,7 +116,21 @@ def test_backoff_is_bounded(failures: int, throttles: int, waited: float) -> Non
     assert delay is None or waited + delay <= policy.max_wait_s
 
 
-@given(st.floats(0, 300), st.booleans())
+@pytest.mark.parametrize("asked", [0.0, None])
+def test_an_endpoint_that_throttles_for_ever_is_given_up(asked: float | None) -> None:
+    """One that asks for no pause, or for one of no seconds, is called ever more seldom, and not for ever."""
+    policy, waited, throttles = RetryPolicy(), 0.0, 0
+    while throttles < 100:
+        throttles += 1
+        delay = policy.delay(ThrottledError("x", asked), 0, throttles, waited)
+        if delay is None:
+            break
+        waited += delay
+    assert throttles < 100
+    assert 200 < waited <= policy.max_wait_s
+
+
+@given(st.floats(0, 300, exclude_min=True), st.booleans())
 def test_retry_after_wins(seconds: float, throttled: bool) -> None:
     """A wait that the endpoint asks for is kept to the second, and given up when it is longer than allowed."""
     kind = ThrottledError if throttled else TransientError

@@ -34,7 +34,7 @@ def model_at(url: str, **settings: Any) -> OpenAIImageGeneration:
 
 ROWS = [
     Row("{{429 retry-after=0.3}}", 2, wait_s=0.3),
-    Row("{{429 retry-after=0 times=7}}", 8),
+    Row("{{429 retry-after=0.05 times=7}}", 8),
     Row("{{503 retry-after=0.2}}", 2, wait_s=0.2),
     *(Row(f"{{{{{status}}}}}", 2) for status in (408, 409, 500, 502)),
     Row("{{reset-before}}", 2),
