@@ -8,8 +8,8 @@ __all__ = ["GRACE_S", "Flight", "Flights", "look_at"]
 
 T = TypeVar("T")
 
-GRACE_S = 1.5
-"""Seconds that calls under way have to end, once the run is stopped or interrupted."""
+GRACE_S = 5.0
+"""Seconds that calls under way have to end, once somebody stops or interrupts the run: each is paid for."""
 
 
 class Flight(Generic[T]):

@@ -104,17 +104,18 @@ class ImageGenerator:
         asked = iter(event_loop().run(self._answer_all(missing)) if missing else [])
         return [known[key] if key in known else next(asked) for key, _ in keyed]
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, grace_s: float | None = GRACE_S) -> None:
         """Ask nothing from now on, for good: every caller gets a :class:`StopError`.
 
-        Returns at once, from any thread or signal handler. What is in flight has a moment (1.5 seconds) to arrive
-        and be kept; the callers return when it has, or when the moment is over.
+        Returns at once, from any thread or signal handler. The callers return when what is in flight has arrived and
+        is kept, or when the time for that is over.
 
         Args:
             reason: what the error says, such as "cancelled".
+            grace_s: seconds for that; ``None`` is as long as the model's ``timeout_s`` allows.
         """
         error = StopError(f"the run was stopped: {reason}. What was paid for is in the store; build again to go on.")
-        event_loop().loop.call_soon_threadsafe(self._flights.stop, error, GRACE_S)
+        event_loop().loop.call_soon_threadsafe(self._flights.stop, error, grace_s)
 
     def close(self) -> None:
         """Close the model's connections."""

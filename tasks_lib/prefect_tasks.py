@@ -104,7 +104,7 @@ async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
     process with every batch, API key included, and could neither keep a cap nor stop a batch at work.
 
     Close it (:func:`contextlib.aclosing`): when a batch fails or the flow is cancelled, the batches in play ask
-    nothing more and are waited for.
+    nothing more and are waited for, so that what is in flight is kept; once cancelled, for a few seconds.
 
     Raises:
         Exception: of the first batch, in order, that failed.
@@ -127,7 +127,7 @@ async def results_in_order(build: Build) -> AsyncGenerator[list[RowResult]]:
                     pending.popleft()
             finally:
                 if pending:
-                    await _stop(workers or build.task.llm.generator, pending)
+                    await _end(workers or build.task.llm.generator, pending)
 
 
 @asynccontextmanager
@@ -186,6 +186,16 @@ def _submit(build: Build, batch: Batch, workers: Workers | None) -> PrefectFutur
     return run_image_task.submit(task, rows, build.recipe.checks, batch.label, others)
 
 
-async def _stop(at_work: Workers | ImageGenerator, pending: Sequence[PrefectFuture[BatchResult]]) -> None:
-    await asyncio.to_thread(at_work.stop, "another batch failed, or the run was cancelled")
-    await asyncio.to_thread(wait, list(pending))
+async def _end(at_work: Workers | ImageGenerator, pending: Sequence[PrefectFuture[BatchResult]]) -> None:
+    """Let batches in play end: without a hurry, because what is in flight has to be paid for, unless people wait."""
+    ended = asyncio.ensure_future(asyncio.to_thread(wait, list(pending)))
+    ended.add_done_callback(look_at)
+    task = asyncio.current_task()
+    try:
+        if not (task and task.cancelling()):
+            await asyncio.to_thread(at_work.stop, "another batch failed", None)
+            await asyncio.shield(ended)
+    finally:
+        if not ended.done():
+            await asyncio.to_thread(at_work.stop, "it was cancelled")
+            await ended

@@ -8,7 +8,9 @@ import pytest
 
 from flows.build_image_dataset import build_image_dataset
 from tasks_lib import ImageGeneration, Row, StepInput, StepOutput
+from tasks_lib.errors import StopError
 from tasks_lib.recipe import load_recipe
+from tasks_lib.store import ImageStore
 from tests.cancelling import calls_when_cancelled
 from tests.endpoint import Endpoint
 from tests.recipes import recipe_for
@@ -46,6 +48,18 @@ def test_the_first_error_surfaces_and_the_other_batches_stop(in_folder: Path) ->
             asyncio.run(build_image_dataset(load_recipe(recipe)))
         assert len(endpoint.calls) < 400
     assert {path.name for path in in_folder.iterdir()} == {"store"}
+
+
+@pytest.mark.usefixtures("prefect_server", "in_folder")
+def test_a_stop_waits_for_what_other_batches_have_in_flight() -> None:
+    """When the account runs dry, images that other batches wait for are paid for, and kept, however long they take."""
+    slow = [f"{number} {{{{slow seconds=6}}}}" for number in range(5)]
+    with Endpoint(latency_s=2) as endpoint:
+        recipe = recipe_for(endpoint, ["{{402}}", *slow], batch_size=1, limits={"max_concurrency": 8})
+        with pytest.raises(StopError, match="answered 402"):
+            asyncio.run(build_image_dataset(load_recipe(recipe)))
+        assert sorted(call.prompt for call in endpoint.calls) == sorted([*slow, "{{402}}"])
+    assert ImageStore("store").stats().images == 5
 
 
 @pytest.mark.usefixtures("prefect_server", "in_folder")

@@ -38,7 +38,7 @@ class OrdersOnly(Workers):
     def _send(self, order: Order) -> Any:
         raise AssertionError(pickle.dumps(order))
 
-    def _stop_workers(self, reason: str) -> None:
+    def _stop_workers(self, reason: str, grace_s: float | None) -> None:
         """There are none."""
 
     def _leave(self) -> None:

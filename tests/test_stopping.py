@@ -105,7 +105,7 @@ def test_stop_keeps_what_arrives_in_time(endpoint: Endpoint, generator: ImageGen
         errors = [str(caller.exception()) for caller in callers]
         seconds = time.monotonic() - stopped
     assert all("the run was stopped: cancelled by somebody" in error for error in errors)
-    assert seconds < 10  # 1.5 s and what a busy machine adds; a hanging call takes a minute
+    assert seconds < 15  # 5 s and what a busy machine adds; a hanging call takes a minute
     wait_until(lambda: endpoint.in_flight == 0)
     assert sorted(call.prompt for call in endpoint.calls) == sorted(prompts)
     assert kept_in(generator) == 6

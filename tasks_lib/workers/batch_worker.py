@@ -80,11 +80,11 @@ class BatchWorker:
                 return _outcome([], budget, _as_it_travels(error))
             return _outcome(rows, budget)
 
-    def stop(self, reason: str) -> None:
-        """Ask nothing from now on; what is in flight has a moment to arrive and be kept. Returns at once."""
+    def stop(self, reason: str, grace_s: float | None) -> None:
+        """As :meth:`tasks_lib.generator.ImageGenerator.stop`. Returns at once."""
         self._stopped = reason
         for task in list(self._tasks.values()):
-            task.llm.generator.stop(reason)
+            task.llm.generator.stop(reason, grace_s)
 
     def close(self) -> None:
         """Let go of models and connections."""

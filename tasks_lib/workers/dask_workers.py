@@ -68,8 +68,8 @@ class DaskWorkers(Workers):
             ) from error
         return outcome
 
-    def _stop_workers(self, reason: str) -> None:
-        self._client.run(_stop, self._name, reason, on_error="ignore")
+    def _stop_workers(self, reason: str, grace_s: float | None) -> None:
+        self._client.run(_stop, self._name, reason, grace_s, on_error="ignore")
 
     def _started(self) -> Client:
         cluster = LocalCluster(
@@ -135,6 +135,6 @@ def _work(name: str, key: str, order: Order) -> Outcome:
     return outcome
 
 
-def _stop(name: str, reason: str, dask_worker: Any) -> None:
+def _stop(name: str, reason: str, grace_s: float | None, dask_worker: Any) -> None:
     if name in dask_worker.plugins:
-        dask_worker.plugins[name].batches.stop(reason)
+        dask_worker.plugins[name].batches.stop(reason, grace_s)

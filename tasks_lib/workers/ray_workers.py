@@ -74,10 +74,10 @@ class RayWorkers(Workers):
             self._idle.append(actor)
         return outcome
 
-    def _stop_workers(self, reason: str) -> None:
+    def _stop_workers(self, reason: str, grace_s: float | None) -> None:
         with self._lock:
             for actor in self._actors:
-                actor.stop.remote(reason)
+                actor.stop.remote(reason, grace_s)
 
     def _replaced(self, lost: Any) -> Any:
         with self._lock:

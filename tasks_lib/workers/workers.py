@@ -9,6 +9,7 @@ import fsspec
 from tasks_lib.batches import Batch, RowResult
 from tasks_lib.checks import Checks
 from tasks_lib.errors import LostWorkerError, RecipeError, StopError
+from tasks_lib.flights import GRACE_S
 from tasks_lib.images import REFERENCE_PREFIX
 from tasks_lib.limits import Budget
 from tasks_lib.runners import check_workers_understand
@@ -66,13 +67,15 @@ class Workers(ABC):
         # Whatever it is, the other batches would meet it too; what they are told of it is not what people read.
         raise self._end(outcome.error)
 
-    def stop(self, reason: str) -> None:
-        """Ask nothing from now on: batches at work end soon, and those that wait at once.
+    def stop(self, reason: str, grace_s: float | None = GRACE_S) -> None:
+        """Ask nothing from now on: batches that wait end at once, those at work when what is in flight has arrived.
 
         Args:
             reason: what the error says, such as "cancelled".
+            grace_s: seconds for that; ``None`` is as long as the model's ``timeout_s`` allows.
         """
-        self._end(StopError(f"the run was stopped: {reason}. What was paid for is in the store; build again to go on."))
+        error = StopError(f"the run was stopped: {reason}. What was paid for is in the store; build again to go on.")
+        self._end(error, grace_s)
 
     def close(self) -> None:
         """End the workers, or leave the cluster they belong to."""
@@ -92,7 +95,7 @@ class Workers(ABC):
         """Have a worker run it, and wait."""
 
     @abstractmethod
-    def _stop_workers(self, reason: str) -> None:
+    def _stop_workers(self, reason: str, grace_s: float | None) -> None:
         """Tell every worker."""
 
     def _order(self, task: ImageTask, batch: Batch, checks: Checks) -> Order:
@@ -158,14 +161,14 @@ class Workers(ABC):
             self._free += 1
             self._changed.notify_all()
 
-    def _end(self, error: Exception) -> Exception:
+    def _end(self, error: Exception, grace_s: float | None = None) -> Exception:
         """End every batch with the first error there was, which is given back."""
         with self._changed:
             is_first = self._stopped is None
             self._stopped = self._stopped or error
             self._changed.notify_all()
-        if is_first:
-            self._stop_workers(str(error))
+        if is_first or grace_s is not None:
+            self._stop_workers(str(self._stopped), grace_s)
         return self._stopped
 
 
