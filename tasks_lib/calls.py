@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from tasks_lib.concurrency import ConcurrencyLimit
-from tasks_lib.errors import GenerationError, InvalidRequestError, StopError, ThrottledError, TransientError
+from tasks_lib.errors import (
+    GenerationError,
+    InvalidRequestError,
+    NoImageError,
+    NotAskedError,
+    StopError,
+    ThrottledError,
+    TransientError,
+)
 from tasks_lib.flights import Flight
-from tasks_lib.limits import RetryPolicy
+from tasks_lib.limits import Budget, Reservation, RetryPolicy
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
 
 __all__ = ["Arrival", "Calls"]
@@ -53,27 +61,36 @@ class Calls:
         # A kill costs what is in flight and what has come and is not yet kept: never more than a few beyond the window.
         self._unkept = asyncio.Semaphore(window.maximum + max(2, window.maximum // 4))
 
-    async def ask(self, request: ImageRequest, flight: Flight[Any], keep: Callable[[Arrival], T]) -> T:
+    async def ask(self, request: ImageRequest, flight: Flight[Any], budget: Budget, keep: Callable[[Arrival], T]) -> T:
         """Call until there is an image.
 
         Args:
             request: what to send.
             flight: says whether a call may still begin.
+            budget: pays for every image that comes, a damaged one included.
             keep: verifies and stores an answer, in a thread; a :class:`BadImageError` asks for another attempt.
 
         Raises:
-            GenerationError: there is no image; with its attempts and seconds filled in.
+            GenerationError: there is no image, or no room for it in the budget; with attempts and seconds filled in.
             StopError: no further request can succeed.
         """
+        with Reservation(budget) as room:
+            return await self._ask(request, flight, room, keep)
+
+    async def _ask(
+        self, request: ImageRequest, flight: Flight[Any], room: Reservation, keep: Callable[[Arrival], T]
+    ) -> T:
         started = time.monotonic()
         failures = throttles = 0
         waited = 0.0
         while True:
             try:
-                return await self._attempt(request, flight, keep, failures + throttles + 1, started)
+                await room.hold()
+                return await self._attempt(request, flight, room, keep, failures + throttles + 1, started)
             except GenerationError as error:
                 throttled = isinstance(error, ThrottledError)
-                failures, throttles = failures + (not throttled), throttles + throttled
+                called = not isinstance(error, NotAskedError)
+                failures, throttles = failures + (called and not throttled), throttles + throttled
                 error.attempts, error.seconds = failures + throttles, time.monotonic() - started
                 if not isinstance(error, TransientError):
                     raise
@@ -86,7 +103,13 @@ class Calls:
             await asyncio.sleep(delay)
 
     async def _attempt(
-        self, request: ImageRequest, flight: Flight[Any], keep: Callable[[Arrival], T], attempts: int, started: float
+        self,
+        request: ImageRequest,
+        flight: Flight[Any],
+        room: Reservation,
+        keep: Callable[[Arrival], T],
+        attempts: int,
+        started: float,
     ) -> T:
         try:
             async with self._unkept:
@@ -94,9 +117,21 @@ class Calls:
                     flight.take_off()
                     answer = await self._call(request)
                 arrival = Arrival(answer, attempts, time.monotonic() - started)
-                return await asyncio.get_running_loop().run_in_executor(self._keepers, keep, arrival)
+                return await self._kept(arrival, room, keep)
         finally:
             flight.land()
+
+    async def _kept(self, arrival: Arrival, room: Reservation, keep: Callable[[Arrival], T]) -> T:
+        is_paid = True
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._keepers, keep, arrival)
+        except NoImageError:
+            is_paid = False
+            raise
+        finally:
+            # A damaged image is paid for as a whole one is, and one that cannot be stored.
+            if is_paid:
+                room.settle(arrival.answer.cost_usd)
 
     async def _call(self, request: ImageRequest) -> ImageAnswer:
         try:

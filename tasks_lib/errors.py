@@ -130,6 +130,10 @@ class BadImageError(TransientError):
     """What came back is not one complete image within bounds."""
 
 
+class NoImageError(BadImageError):
+    """What came back is no image at all: nothing, a page, an error in words. Nobody is paid for that."""
+
+
 class NotAskedError(GenerationError):
     """The run ended (a cap was reached) before this generation was asked."""
 

@@ -174,24 +174,20 @@ class ImageGenerator:
             if record:
                 return Generation("ok", flight.key, request, record=record)
             flight.check()
-            return await self._ask_within_budget(request, flight)
-        except GenerationError as error:
-            if isinstance(error, RefusedError):
-                await asyncio.to_thread(self._note_refusal, flight.key, str(error))
-            return Generation(error.status, flight.key, request, str(error), error.attempts, error.seconds)
+            return await self._ask(request, flight)
         except Exception as error:
             # Whatever it is, the next request would meet it too.
             self._flights.stop(error)
             raise
 
-    async def _ask_within_budget(self, request: ImageRequest, flight: Flight[Generation]) -> Generation:
-        await self.budget.reserve()
+    async def _ask(self, request: ImageRequest, flight: Flight[Generation]) -> Generation:
+        keep = partial(self._keep, flight.key, request)
         try:
-            arrival, record = await self._calls.ask(request, flight, partial(self._keep, flight.key, request))
-        except BaseException:
-            self.budget.refund()
-            raise
-        self.budget.settle(self._cost(arrival.answer))
+            arrival, record = await self._calls.ask(request, flight, self.budget, keep)
+        except GenerationError as error:
+            if isinstance(error, RefusedError):
+                await asyncio.to_thread(self._note_refusal, flight.key, str(error))
+            return Generation(error.status, flight.key, request, str(error), error.attempts, error.seconds)
         data = None if self.store else arrival.answer.data
         return Generation("ok", flight.key, request, None, arrival.attempts, arrival.seconds, record, data)
 

@@ -11,7 +11,7 @@ import fsspec
 import pybase64
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from tasks_lib.errors import BadImageError, GenerationError, ImageCellError
+from tasks_lib.errors import BadImageError, GenerationError, ImageCellError, NoImageError
 
 __all__ = [
     "DAMAGED",
@@ -164,11 +164,12 @@ def verify_image(data: bytes, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
         max_bytes: encoded size beyond which it is refused.
 
     Raises:
-        BadImageError: not an image, or cut short; another attempt may bring a whole one.
+        NoImageError: not an image at all.
+        BadImageError: an image that is cut short or damaged; another attempt may bring a whole one.
         GenerationError: out of bounds, as another one would be.
     """
     if not data:
-        raise BadImageError("the answer is empty where an image was expected.")
+        raise NoImageError("the answer is empty where an image was expected.")
     if len(data) > max_bytes:
         raise GenerationError(f"the image has {len(data):,} bytes; at most {max_bytes:,} are taken.")
     try:
@@ -181,7 +182,7 @@ def verify_image(data: bytes, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
                 )
             _check_complete(image, data)
     except UnidentifiedImageError as error:
-        raise BadImageError(f"the answer is not an image; it begins with {data[:60]!r}.") from error
+        raise NoImageError(f"the answer is not an image; it begins with {data[:60]!r}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise GenerationError(f"the image is too large to be opened: {error}") from error
     except DAMAGED as error:

@@ -3,15 +3,15 @@
 import random
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Self
 
 from pydantic import Field
 
-from tasks_lib.concurrency import ConcurrencyLimit
 from tasks_lib.errors import NotAskedError, RecipeError, ThrottledError, TransientError
 from tasks_lib.settings import Settings
 from tasks_lib.waiting_line import WaitingLine
 
-__all__ = ["Budget", "ConcurrencyLimit", "Limits", "RetryPolicy"]
+__all__ = ["Budget", "Limits", "Reservation", "RetryPolicy"]
 
 
 class Limits(Settings):
@@ -20,7 +20,7 @@ class Limits(Settings):
     max_concurrency: int = Field(default=16, ge=1, le=1024)
     """Most calls in flight at once, over all workers; fewer while the endpoint throttles."""
     max_images: int | None = Field(default=None, ge=0)
-    """Most images asked and paid in one run; what the store holds does not count."""
+    """Most images asked and paid in one run, those that came damaged included; what the store holds does not count."""
     max_cost_usd: float | None = Field(default=None, ge=0)
     """Most US dollars spent in one run; needs the model's price."""
     max_failure_rate: float = Field(default=0.2, ge=0, le=1)
@@ -152,3 +152,40 @@ class Budget:
         if self.max_images is not None and self.images >= self.max_images:
             return f"limits.max_images ({self.max_images})"
         return f"limits.max_cost_usd ({self.max_cost_usd})"
+
+
+class Reservation:
+    """Room for one image in a budget, held from before a call until what it brought is paid for.
+
+    Use: as a context that gives back what was not spent; :meth:`hold` before every call, :meth:`settle` after an
+    answer.
+
+    Args:
+        budget: of the run.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._is_held = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_held:
+            self._budget.refund()
+
+    async def hold(self) -> None:
+        """Set room aside, unless there is some from a call that brought nothing.
+
+        Raises:
+            NotAskedError: the cap is reached.
+        """
+        if not self._is_held:
+            await self._budget.reserve()
+            self._is_held = True
+
+    def settle(self, cost_usd: float | None) -> None:
+        """Pay for an image; as :meth:`Budget.settle`."""
+        self._is_held = False
+        self._budget.settle(cost_usd)

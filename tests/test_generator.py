@@ -17,6 +17,7 @@ from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.store import ImageStore
 from tests.endpoint import Endpoint
+from tests.endpoint_scenarios import mixed_fault
 from tests.generating import kept_in, requests_for
 
 
@@ -115,7 +116,7 @@ def test_processes_share_a_store(endpoint: Endpoint, generator: ImageGenerator) 
 
 @pytest.mark.parametrize("limits", [{"max_images": 40}, {"max_cost_usd": 1.6}])
 def test_budget_is_kept_to_the_cent(tmp_path: Path, limits: dict[str, Any]) -> None:
-    """With retries, refusals and two batches at once, exactly as many images are paid as the cap allows."""
+    """With retries, refusals and two batches at once, as many images are paid as the cap allows, damaged ones too."""
     with Endpoint(latency_s=0.01, fail_share=0.3) as endpoint:
         model = InferenceEndpointsImageGeneration(base_url=endpoint.url, price_per_image_usd=0.04)
         generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_concurrency=16, **limits))
@@ -124,11 +125,34 @@ def test_budget_is_kept_to_the_cent(tmp_path: Path, limits: dict[str, Any]) -> N
         with ThreadPoolExecutor(2) as threads:
             found = [each for part in threads.map(generator.generate, parts) for each in part]
         generator.close()
+        faults = [mixed_fault(key, 0.3, 0) for key in {call.asked.key for call in endpoint.calls}]
+    damaged = sum(fault is not None and fault.name == "half" for fault in faults)
     statuses = Counter(each.status for each in found)
-    assert statuses["ok"] == generator.budget.images == kept_in(generator) == 40
+    assert statuses["ok"] + damaged == kept_in(generator) + damaged == generator.budget.images == 40
     assert generator.budget.cost_usd == 40 * type(generator.budget.cost_usd)("0.04")
     assert statuses["not_asked"] >= 40
     assert all("limits.max_" in (each.error or "") for each in found if each.status == "not_asked")
+
+
+def test_damaged_images_count_toward_a_cap(endpoint: Endpoint, tmp_path: Path) -> None:
+    """An endpoint that sends half images is paid for each, and stops being asked where the cap is reached."""
+    model = InferenceEndpointsImageGeneration(base_url=endpoint.url, price_per_image_usd=0.5)
+    generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_cost_usd=2, max_attempts=3, max_concurrency=1))
+    found = generator.generate([ImageRequest(f"{number} {{{{half times=inf}}}}") for number in range(6)])
+    generator.close()
+    assert (generator.budget.images, generator.budget.cost_usd, len(endpoint.calls)) == (4, 2, 4)
+    assert sum(each.attempts for each in found) == 4
+    assert {each.status for each in found} == {"not_asked"}
+
+
+def test_a_page_in_place_of_an_image_costs_nothing(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Answers that are no image at all, as of a proxy that wants a login, leave the cap to real images."""
+    model = InferenceEndpointsImageGeneration(base_url=endpoint.url)
+    generator = ImageGenerator(model, ImageStore(tmp_path), Limits(max_images=2, max_attempts=6, max_concurrency=1))
+    found = generator.generate([ImageRequest("{{html times=3}}"), ImageRequest("{{empty times=2}}")])
+    generator.close()
+    assert [(each.status, each.attempts) for each in found] == [("ok", 4), ("ok", 3)]
+    assert generator.budget.images == 2
 
 
 def test_unknown_price_is_refused_before_the_first_call(endpoint: Endpoint) -> None:
