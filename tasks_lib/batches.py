@@ -1,16 +1,17 @@
 """A batch: consecutive rows that one worker handles, and what becomes of each of them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks_lib.accounts import generations_of_row, ledger_entry, outputs_by_row
 from tasks_lib.checks import Checks, inspect
 from tasks_lib.columns import source_images
 from tasks_lib.errors import GenerationError, ImageCellError, StopError
 from tasks_lib.images import REFERENCE_PREFIX, is_image_cell, read_image_cell, verify_image
 from tasks_lib.provenance import sha256
-from tasks_lib.session import RequestOptions, generation_column
+from tasks_lib.session import RequestOptions
 from tasks_lib.store import ImageStore
 from tasks_lib.tasks import ImageTask, Row
 
@@ -62,13 +63,18 @@ class BatchResult:
     rows: list[RowResult]
 
 
-def rows_a_batch(rows: int) -> int:
+def rows_a_batch(rows: int, num_generations: int) -> int:
     """How many rows of a source a batch holds where the recipe does not say.
 
-    Each costs some 50 ms of Prefect's time; with less than 128 rows too few would be in flight, and what more than
+    Each costs some 50 ms of Prefect's time; with less than 128 images too few would be in flight, and what more than
     256 take of memory is felt in a large run.
+
+    Args:
+        rows: of the source.
+        num_generations: images for each of them.
     """
-    return min(256, max(128, rows // 20))
+    images = min(256, max(128, rows * num_generations // 20))
+    return max(1, images // num_generations)
 
 
 def cut_batches(
@@ -129,72 +135,43 @@ def process_batch(task: ImageTask, batch: Batch, checks: Checks) -> list[RowResu
     store = session.generator.store
     assert store is not None
     rows = [_with_references(row, batch, store) for row in rows]
+    told = outputs_by_row(session.outputs, len(rows), len(batch.rows) * task.num_generations)
     source = batch.rows[0]
     results = []
     for place, row in enumerate(rows):
         # Not those of the source: they are not what was asked for.
         made = [reference for name, value in row.items() if name not in source for reference in _references(value)]
         number = place // each
-        results.append(_result(row, made, batch.start + number, batch.splits[number], place % each, store, checks))
+        generations = generations_of_row(row, made, told[place], session.generator)
+        split = batch.splits[number]
+        results.append(_result(row, made, generations, batch.start + number, split, place % each, checks))
     return results
 
 
 def _result(
-    row: Row, references: list[str], number: int, split: str, first: int, store: ImageStore, checks: Checks
+    row: Row, references: list[str], generations: list[Row], number: int, split: str, first: int, checks: Checks
 ) -> RowResult:
-    generations = _generations(row, references, store)
     reason, signature = _inspect(references, checks) if generations[0]["status"] == "ok" else (None, None)
     if reason:
         rejected = {"status": "rejected", "error": reason}
         generations = [{**each, **rejected} if each["status"] == "ok" else each for each in generations]
-    ledger = [_ledger_entry(each, number, first + place) for place, each in enumerate(generations)]
-    worst = next((each for each in generations if each["status"] != "ok"), generations[0])
+    ledger = [ledger_entry(each, number, first + place) for place, each in enumerate(generations)]
     columns = [each["column"] for each in generations]
     grouped = isinstance(row.get("generation"), list)
     told = {
-        "status": worst["status"],
-        "error": worst["error"],
+        **_verdict(generations),
         "generation": columns if grouped else columns[0],
     }
     return RowResult(split, {**row, **told}, ledger, signature)
 
 
-def _generations(row: Row, references: list[str], store: ImageStore) -> list[Row]:
-    """What is known of each generation of a row; a task that formats by itself may have told nothing."""
-    told = row.get("generation")
-    if told is None:
-        return [_looked_up(references, store)]
-    if isinstance(told, list):
-        facts = zip(told, row["status"], row["error"], strict=True)
-        return [{**each, "status": status, "error": error} for each, status, error in facts]
-    return [{**told, "status": row["status"], "error": row["error"]}]
-
-
-def _looked_up(references: list[str], store: ImageStore) -> Row:
-    if not references:
-        error = "the task gave no image for this row and no reason."
-        return {"column": None, "created": None, "attempts": 0, "seconds": 0.0, "status": "failed", "error": error}
-    name = references[0].rpartition("/")[2].partition(".")[0]
-    record = store.get(name)
-    column, created = generation_column(record), record.created if record else None
-    return {"column": column, "created": created, "attempts": 0, "seconds": 0.0, "status": "ok", "error": None}
-
-
-def _ledger_entry(generation: Row, row: int, number: int) -> Row:
-    column = generation["column"] or {}
-    return {
-        "row": row,
-        "generation": number,
-        "status": generation["status"],
-        "error": generation["error"],
-        "attempts": generation["attempts"],
-        "seconds": generation["seconds"],
-        # None is an image of unknown price; what is no image, or was made by the task itself, costs nothing.
-        "cost_usd": column["cost_usd"] if column else 0.0,
-        "from_store": generation["attempts"] == 0 and bool(column),
-        "created": generation["created"],
-        "fingerprint": generation.get("fingerprint") or column.get("fingerprint"),
-    }
+def _verdict(generations: Sequence[Row]) -> Row:
+    """Status and error of a row: those of its first generation without a good image."""
+    asked = [each for each in generations if each["status"] != "not_asked"]
+    worst = next((each for each in (*asked, *generations) if each["status"] != "ok"), generations[0])
+    # Asked in part, because a cap was reached, it is no row that nobody asked: it has images, which are shown.
+    status = "failed" if asked and worst["status"] == "not_asked" else worst["status"]
+    return {"status": status, "error": worst["error"]}
 
 
 def _with_references(row: Row, batch: Batch, store: ImageStore) -> Row:

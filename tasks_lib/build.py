@@ -72,7 +72,7 @@ class Build:
         """
         self.store.check_writable()
         recipe = self.recipe
-        size = recipe.batch_size or rows_a_batch(self._table.num_rows)
+        size = recipe.batch_size or rows_a_batch(self._table.num_rows, recipe.task.num_generations)
         return cut_batches(self._table, self.task, size, recipe.output.splits, recipe.seed)
 
     def add(self, results: Sequence[RowResult]) -> None:
@@ -153,7 +153,7 @@ class Build:
             counts=dict(sorted(self._ledger.counts.items())),
             from_store=self._ledger.from_store,
             asked=self._ledger.asked,
-            spent_usd=self._ledger.spent_usd,
+            spent_usd=self._spent_usd(),
             total_usd=self._ledger.total_usd,
             seconds=round(time.monotonic() - self._started, 3),
             splits={config: {split: size.rows for split, size in each.items()} for config, each in sizes.items()},
@@ -181,6 +181,12 @@ class Build:
         distiset.report = report
         names = list(image_columns(self._features))
         return distiset.transform_columns_to_image(names) if names and distiset else distiset
+
+    def _spent_usd(self) -> float | None:
+        """What this run paid, damaged images included; ``None`` where the price of any is unknown."""
+        ledger, paid = self._ledger, self.task.llm.generator.budget
+        unknown = self.task.image_generation_model.price_per_image_usd is None and paid.images > ledger.paid
+        return None if ledger.spent_usd is None or unknown else float(paid.cost_usd)
 
     def tell(self, stage: str = "generating") -> None:
         """Log how far the build is, the images of batches under way included."""

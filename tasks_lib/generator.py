@@ -80,6 +80,7 @@ class ImageGenerator:
         keepers = ThreadPoolExecutor(REMOTE_KEEPERS if is_remote else LOCAL_KEEPERS, "imageloom-keeper")
         self._calls = Calls(model, self.window, retry, keepers)
         self._flights: Flights[Generation] = Flights()
+        self._unaccounted: dict[str, tuple[int, float]] = {}
 
     def __reduce__(self) -> tuple[type["ImageGenerator"], tuple[ImageGenerationModel, ImageStore | None, Limits]]:
         return ImageGenerator, (self.model, self.store, self.limits)
@@ -95,6 +96,7 @@ class ImageGenerator:
 
         Raises:
             StopError: no further request can succeed, or :meth:`stop` was called; what was paid for is in the store.
+                Without a store, images that came are given back, and the others are ``not_asked`` for that reason.
             StoreError: the store cannot be read or written.
         """
         keyed = [(self.fingerprint(request), request) for request in requests]
@@ -120,6 +122,13 @@ class ImageGenerator:
     def close(self) -> None:
         """Close the model's connections."""
         event_loop().run(self.model.aclose())
+
+    def take_account(self, fingerprint: str) -> tuple[int, float]:
+        """Calls and seconds that an image took in this run, told once; none of both for one that was in the store.
+
+        Whoever comes for it: the batch that asked, or the same batch once more after a fault of its machine.
+        """
+        return self._unaccounted.pop(fingerprint, (0, 0.0))
 
     def known(self, requests: Mapping[str, ImageRequest]) -> dict[str, Generation]:
         """What the store answers without a call: images, and refusals unless they are to be asked again.
@@ -150,13 +159,24 @@ class ImageGenerator:
         except asyncio.CancelledError:
             await self._flights.leave(flights)
             raise
+        if self._flights.stopped and any(map(_has_no_end, flights)):
+            return self._rescued(flights, [request for _, request in keyed], self._flights.stopped)
         return self._outcomes(flights, new)
+
+    def _rescued(
+        self, flights: Sequence[Flight[Generation]], requests: Sequence[ImageRequest], error: Exception
+    ) -> list[Generation]:
+        """Without a store, what was paid for is in nobody's hands but the caller's."""
+        if self.store or not isinstance(error, StopError) or all(map(_has_no_end, flights)):
+            raise error
+        return [
+            Generation("not_asked", flight.key, request, str(error)) if _has_no_end(flight) else flight.task.result()
+            for flight, request in zip(flights, requests, strict=True)
+        ]
 
     def _outcomes(self, flights: Sequence[Flight[Generation]], new: set[str]) -> list[Generation]:
         outcomes = []
         for flight in flights:
-            if self._flights.stopped and (flight.task.cancelled() or flight.task.exception()):
-                raise self._flights.stopped
             outcome = flight.task.result()
             # A call is accounted for once.
             outcomes.append(outcome if flight.key in new else replace(outcome, attempts=0, seconds=0.0))
@@ -189,6 +209,8 @@ class ImageGenerator:
                 await asyncio.to_thread(self._note_refusal, flight.key, str(error))
             return Generation(error.status, flight.key, request, str(error), error.attempts, error.seconds)
         data = None if self.store else arrival.answer.data
+        if self.store:
+            self._unaccounted[flight.key] = (arrival.attempts, arrival.seconds)
         return Generation("ok", flight.key, request, None, arrival.attempts, arrival.seconds, record, data)
 
     def _note_refusal(self, key: str, error: str) -> None:
@@ -223,6 +245,10 @@ class ImageGenerator:
 
     def _cost(self, answer: ImageAnswer) -> float | None:
         return self.model.price_per_image_usd if answer.cost_usd is None else answer.cost_usd
+
+
+def _has_no_end(flight: Flight[Generation]) -> bool:
+    return flight.task.cancelled() or flight.task.exception() is not None
 
 
 def _now() -> str:

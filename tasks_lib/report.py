@@ -37,7 +37,7 @@ class BuildReport:
     asked: int
     """Generations asked in this run."""
     spent_usd: float | None
-    """Spent in this run; ``None`` where an image's price is unknown."""
+    """Spent in this run, on damaged images as well; ``None`` where an image's price is unknown."""
     total_usd: float | None
     """What all images of the dataset cost, whenever they were paid; ``None`` where a price is unknown."""
     seconds: float
@@ -63,7 +63,7 @@ class BuildReport:
 
     @property
     def images(self) -> int:
-        """Generations that are in the default config."""
+        """Generations with a good image."""
         return self.counts.get("ok", 0)
 
     @property

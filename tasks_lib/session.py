@@ -89,6 +89,8 @@ class GenerationSession:
         self.seed = seed
         self.detailed = detailed
         self._numbers: Counter[str] = Counter(numbers or {})
+        self.outputs: list[dict[str, Any]] = []
+        """All that :meth:`generate_outputs` gave, in order, where it is to be ``detailed``."""
 
     @property
     def model_name(self) -> str:
@@ -126,6 +128,8 @@ class GenerationSession:
             self._output(next(answers)) if request else self._not_asked(inputs[place // num_generations])
             for place, request in enumerate(requests)
         ]
+        if self.detailed:
+            self.outputs += outputs
         return [outputs[start : start + num_generations] for start in range(0, len(outputs), num_generations)]
 
     def requests(

@@ -2,9 +2,10 @@
 
 import io
 import threading
+from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from tasks_lib import (
     ImageAnswer,
@@ -14,6 +15,7 @@ from tasks_lib import (
     ImageTask,
     StepInput,
     StepOutput,
+    image_from_str,
 )
 
 __all__ = [
@@ -23,8 +25,10 @@ __all__ = [
     "FlatColour",
     "Forgetful",
     "LoudGeneration",
+    "MirroringTask",
     "PosterTask",
     "StubbornTask",
+    "StumblingTask",
     "ThumbnailTask",
 ]
 
@@ -113,6 +117,30 @@ class Forgetful(DocumentedTask):
 
     def process(self, inputs: StepInput) -> StepOutput:
         yield [row for rows in super().process(inputs) for row in rows][1:]
+
+
+class MirroringTask(CountingTask):
+    """Gives another image in place of the one that came."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        for rows in super().process(inputs):
+            yield [{**row, "image": self._mirrored(row["image"])} for row in rows]
+
+    def _mirrored(self, image: str) -> bytes:
+        buffer = io.BytesIO()
+        ImageOps.mirror(image_from_str(image).convert("RGB")).save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+class StumblingTask(ImageGeneration):
+    """Meets a fault of its machine once, when the images are there."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        rows = list(super().process(inputs))
+        if not Path("stumbled").exists():
+            Path("stumbled").touch()
+            raise OSError("a share was lost")
+        yield from rows
 
 
 class FlatColour(ImageGenerationModel):

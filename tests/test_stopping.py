@@ -42,6 +42,19 @@ def test_stop_error_asks_nothing_more_and_keeps_what_is_in_flight(
     assert {each.status for each in generator.generate(slow)} == {"ok"}
 
 
+def test_without_a_store_a_stop_gives_what_came(endpoint: Endpoint) -> None:
+    """Images that nobody keeps are given back when the account runs dry; the others say why they are not there."""
+    generator = ImageGenerator(InferenceEndpointsImageGeneration(base_url=endpoint.url))
+    asked = [ImageRequest("{{slow seconds=1}}"), ImageRequest("{{402}}"), ImageRequest("c {{slow seconds=1}}")]
+    found = generator.generate(asked)
+    assert [each.status for each in found] == ["ok", "not_asked", "ok"]
+    assert all(each.data for each in found if each.status == "ok")
+    assert "answered 402" in (found[1].error or "")
+    with pytest.raises(StopError, match="answered 402"):
+        generator.generate(asked)
+    generator.close()
+
+
 def test_nobody_waits_to_try_again_once_the_run_has_stopped(tmp_path: Path) -> None:
     """A call that was in flight when the run stopped, and fails, is not tried again; nor is its wait waited for."""
     with Endpoint(latency_s=0.3) as endpoint:
