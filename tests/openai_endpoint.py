@@ -26,6 +26,8 @@ __all__ = ["TAGS", "USAGE", "OpenAIEndpoint", "Post"]
 TAGS: Mapping[str, str] = {
     "[raw]": "the image itself, without JSON",
     "[data-uri]": "a data URI in b64_json",
+    "[in-lines]": "base64 in lines of 76 letters, as MIME has it",
+    "[late-json]": "a byte order mark and white space before the JSON",
     "[link]": "a link to the image, on this server",
     "[relative-link]": "the same without scheme and host",
     "[second-link-fails]": "a link that answers 404 in place of the second image",
@@ -102,7 +104,8 @@ class _OpenAIServer(EndpointServer):
         if "[second-" in asked.prompt and len(entries) > 1:
             entries[1] = {"b64_json": "AAA"} if "damaged" in asked.prompt else {"url": "/gone/image"}
         content = {"created": 1_790_000_000, "data": entries, "usage": USAGE, "size": "64x64"}
-        return replace(answer, content_type="application/json", body=json.dumps(content).encode())
+        before = "\ufeff\r\n\t " if "[late-json]" in asked.prompt else ""
+        return replace(answer, content_type="application/json", body=f"{before}{json.dumps(content)}".encode())
 
     async def forget(self) -> None:
         self.posts.clear()
@@ -150,7 +153,7 @@ def _entry(prompt: str, image: bytes, kind: str, host: str) -> dict[str, Any]:
     if "link]" in prompt:
         path = f"/linked/{base64.urlsafe_b64encode(image).decode()}"
         return {"url": path if "[relative-link]" in prompt else f"http://{host}{path}"}
-    text = pybase64.b64encode_as_string(image)
+    text = base64.encodebytes(image).decode() if "[in-lines]" in prompt else pybase64.b64encode_as_string(image)
     revised = {"revised_prompt": f"{prompt}, in detail"}
     return {"b64_json": f"data:{kind};base64,{text}" if "[data-uri]" in prompt else text, **revised}
 

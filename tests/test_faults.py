@@ -18,6 +18,7 @@ from tests.endpoint_images import request_key
 from tests.endpoint_scenarios import mixed_fault
 from tests.faults import NOT_OK, OK, Row, check_outcome, waits_between
 from tests.generating import generator_with
+from tests.loopback import LoopbackServer, Reply
 
 
 def generator_for(
@@ -91,7 +92,12 @@ def test_thousand_prompts_with_a_fifth_of_first_calls_failing(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("3", 3.0), ("0.5", 0.5), ("", None), ("soon", None), ("-1", None), ("inf", None), ("nan", None), ("1e9", None)],
+    [
+        ("3", 3.0),
+        ("0.5", 0.5),
+        *((value, None) for value in ("", "soon", "-1", "inf", "nan", "1e9")),
+        ("1 Jan 2024 00:00:00 +99999999999999", None),
+    ],
 )
 def test_retry_after_that_is_a_number_or_none(value: str, seconds: float | None) -> None:
     """Only plain seconds count; what would wait for ever, or make no sense, counts as not said."""
@@ -102,6 +108,15 @@ def test_retry_after_in_the_past_is_no_wait() -> None:
     """A date that is over, with or without its zone, asks for no wait."""
     assert retry_after_s({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
     assert retry_after_s({"retry-after": "Wed, 21 Oct 2015 07:28:00 -0000"}) == 0
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff\n "])
+def test_refusal_with_status_200_is_paid_once(tmp_path: Path, before: str) -> None:
+    """A refusal in place of an image is told as one and not asked again, whatever stands before its JSON."""
+    body = f'{before}{{"error": "NSFW content detected"}}'.encode()
+    with LoopbackServer(lambda asked: Reply(body)) as server, generator_for(server.url, tmp_path) as generator:
+        (found,) = generator.generate([ImageRequest("a cat")])
+    assert (found.status, found.attempts) == ("refused", 1)
 
 
 @pytest.mark.parametrize(

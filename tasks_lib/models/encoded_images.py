@@ -19,6 +19,9 @@ def decoded_image(text: str) -> bytes:
         BadImageError: it is damaged.
     """
     encoded = text.partition(",")[2] if text.startswith("data:") else text
+    if "\n" in encoded:
+        # Some encoders write lines, as MIME has them (RFC 2045, section 6.8).
+        encoded = "".join(encoded.split())
     try:
         return pybase64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:

@@ -22,6 +22,7 @@ from tasks_lib.errors import (
 from tasks_lib.models.http_post import HttpAnswer
 
 __all__ = [
+    "BEFORE_TEXT",
     "body_of",
     "error_of_answer",
     "error_of_call",
@@ -54,6 +55,8 @@ STOPPING = {
     403: "the account may not use this model; ask for access or name another model",
     404: "there is no such model or endpoint; check model_id, provider or base_url",
 }
+BEFORE_TEXT = b"\xef\xbb\xbf \t\r\n"
+"""Bytes that may stand before JSON or a page: a byte order mark, white space. No image begins with them."""
 LEAST_LETTERS = 8
 """Of a secret that is looked for in an image; a shorter one stands in many by chance."""
 THROTTLING = frozenset({429, 503})
@@ -69,9 +72,9 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return float(value)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time())
 
 
 def redact_url(url: str) -> str:

@@ -16,7 +16,7 @@ from tasks_lib.errors import ImageloomError, MissingSecretError, RecipeError, Re
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
-from tasks_lib.models.http_answers import body_of, is_refusal, redact, redact_url
+from tasks_lib.models.http_answers import BEFORE_TEXT, body_of, is_refusal, redact, redact_url
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata, object_in, words_of
 from tasks_lib.models.hub_errors import meaning_of
@@ -172,7 +172,7 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
 
     def _check_refusal(self, body: bytes) -> None:
         """Some providers refuse with status 200; no image begins like a text."""
-        if body[:1] in b"{<[" and is_refusal(200, body[:4000].decode("utf-8", "replace")):
+        if body.lstrip(BEFORE_TEXT)[:1] in b"{<[" and is_refusal(200, body[:4000].decode("utf-8", "replace")):
             raise self._refused(body)
 
     def _refused(self, body: bytes) -> RefusedError:

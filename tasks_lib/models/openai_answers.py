@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from tasks_lib.errors import BadImageError, RefusedError
 from tasks_lib.models.encoded_images import decoded_image
-from tasks_lib.models.http_answers import is_refusal, redact
+from tasks_lib.models.http_answers import BEFORE_TEXT, is_refusal, redact
 from tasks_lib.settings import Settings
 
 __all__ = ["OpenAIAnswer", "TokenPrices", "read_answer"]
@@ -75,18 +75,19 @@ def read_answer(body: bytes, where: str, secrets: Sequence[str]) -> OpenAIAnswer
         RefusedError: there is a refusal in place of images.
         BadImageError: there is no image.
     """
+    text = body.lstrip(BEFORE_TEXT)
     # No image begins like JSON; a web page is found out when the image is verified.
-    if body[:1] not in (b"{", b"["):
+    if text[:1] not in (b"{", b"["):
         return OpenAIAnswer([body], [{}])
     try:
-        said = from_json(body, allow_inf_nan=False)
+        said = from_json(text, allow_inf_nan=False)
         entries = [entry for entry in said["data"] if isinstance(_text(entry), str)]
     except (ValueError, KeyError, TypeError, AttributeError):
         said, entries = {}, []
     if not entries:
-        text = body[:4000].decode("utf-8", "replace")
-        error = RefusedError if is_refusal(200, text) else BadImageError
-        raise error(f"{where} answered 200 without an image: {redact(text, secrets)[:300]}")
+        told = text[:4000].decode("utf-8", "replace")
+        error = RefusedError if is_refusal(200, told) else BadImageError
+        raise error(f"{where} answered 200 without an image: {redact(told, secrets)[:300]}")
     of_all = _chosen(said, SAID_OF_ALL, secrets)
     if len(entries) > 1:
         of_all["images_in_call"] = len(entries)
