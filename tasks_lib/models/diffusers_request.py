@@ -9,8 +9,9 @@ from PIL import Image, ImageOps
 from pydantic import Field, ValidationError
 
 from tasks_lib.errors import InvalidRequestError
-from tasks_lib.images import MAX_PIXELS
+from tasks_lib.images import DAMAGED, MAX_PIXELS
 from tasks_lib.models.base import ImageRequest
+from tasks_lib.models.extra_options import ExtraOptions
 from tasks_lib.provenance import canonical_json
 from tasks_lib.settings import Settings
 
@@ -34,7 +35,7 @@ class DiffusersOptions(Settings):
     """How much of a source image to replace: 1 replaces all of it."""
     seed: int | None = None
     """Seed of the first of equal requests; by default it derives from the recipe's."""
-    extra_arguments: dict[str, Any] | None = None
+    extra_arguments: ExtraOptions | None = None
     """Arguments of one family of pipelines, passed as they are, such as max_sequence_length or true_cfg_scale."""
 
 
@@ -116,5 +117,5 @@ def _open_image(name: str, data: bytes, mode: str) -> Image.Image:
                     f"The {name} is {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}."
                 )
             return ImageOps.exif_transpose(image).convert(mode)
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGED as error:
         raise InvalidRequestError(f"The {name} of {len(data):,} bytes cannot be read: {error}.") from error

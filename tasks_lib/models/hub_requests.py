@@ -11,6 +11,7 @@ from pydantic import Field
 from tasks_lib.errors import InvalidRequestError
 from tasks_lib.models.base import ImageRequest
 from tasks_lib.models.endpoint_url import without_login
+from tasks_lib.models.extra_options import ExtraOptions
 from tasks_lib.settings import Settings
 
 __all__ = ["TextToImageOptions", "direct_request", "provider_request", "task_of"]
@@ -35,7 +36,7 @@ class TextToImageOptions(Settings):
     """Name of the scheduler, where the model knows it."""
     seed: int | None = None
     """Seed of the first of equal requests; by default it derives from the recipe's."""
-    extra_body: dict[str, Any] | None = None
+    extra_body: ExtraOptions | None = None
     """Options of one provider, sent as they are."""
 
 

@@ -10,6 +10,7 @@ import pybase64
 from PIL import Image, ImageOps
 
 from tasks_lib.errors import InvalidRequestError
+from tasks_lib.images import DAMAGED
 from tasks_lib.models.http_post import MAX_ERROR_BYTES, read_at_most
 
 __all__ = ["OpenAIClients", "mask_for_openai", "upload"]
@@ -132,7 +133,7 @@ def upload(data: bytes, name: str) -> Upload:
     try:
         with Image.open(io.BytesIO(data)) as image:
             kind = image.format or ""
-    except (OSError, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
         raise InvalidRequestError(f"the source image '{name}' cannot be read: {error}.") from error
     return f"{name}.{kind.lower()}", data, Image.MIME.get(kind, "application/octet-stream")
 
@@ -151,7 +152,7 @@ def mask_for_openai(mask: bytes) -> Upload:
     try:
         with Image.open(io.BytesIO(mask)) as image:
             opaque = ImageOps.invert(image.convert("L"))
-    except (OSError, Image.DecompressionBombError) as error:
+    except DAMAGED as error:
         raise InvalidRequestError(f"the mask cannot be read: {error}.") from error
     shown = Image.new("RGBA", opaque.size)
     shown.putalpha(opaque)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from tasks_lib.models.base import ImageRequest
+from tasks_lib.models.extra_options import ExtraOptions
 from tasks_lib.settings import Settings
 
 __all__ = [
@@ -39,7 +40,7 @@ class OpenAIOptions(Settings):
     """How strictly prompts and images are refused."""
     input_fidelity: Literal["high", "low"] | None = None
     """How closely an edited image follows its source, where the model takes it."""
-    extra_body: dict[str, Any] | None = None
+    extra_body: ExtraOptions | None = None
     """Further fields, sent as they are."""
 
 
@@ -60,7 +61,7 @@ class CompatibleOptions(Settings):
     """What the image is encoded as, where the server can choose."""
     seed: int | None = None
     """Seed of the first of equal requests; by default it derives from the recipe's."""
-    extra_body: dict[str, Any] | None = None
+    extra_body: ExtraOptions | None = None
     """Further fields, sent as they are; one named like another field wins."""
 
 
@@ -81,7 +82,7 @@ class TogetherOptions(Settings):
     """What the image is encoded as."""
     seed: int | None = None
     """Seed of the first of equal requests; by default it derives from the recipe's."""
-    extra_body: dict[str, Any] | None = None
+    extra_body: ExtraOptions | None = None
     """Further fields, sent as they are."""
 
 
@@ -92,7 +93,7 @@ class XaiOptions(Settings):
     """Width to height, such as 16:9."""
     resolution: str | None = None
     """How big, by the name that the model knows, such as 1k."""
-    extra_body: dict[str, Any] | None = None
+    extra_body: ExtraOptions | None = None
     """Further fields, sent as they are."""
 
 

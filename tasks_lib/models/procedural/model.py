@@ -10,6 +10,7 @@ from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tasks_lib.errors import InvalidRequestError
+from tasks_lib.images import DAMAGED
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.procedural.drawing import Drawing, draw, draw_onto
 
@@ -97,7 +98,7 @@ def _opened(data: bytes, mode: str) -> Image.Image:
     try:
         with Image.open(BytesIO(data)) as image:
             return image.convert(mode)
-    except OSError as error:
+    except DAMAGED as error:
         raise InvalidRequestError(f"The image to edit, or its mask, cannot be opened: {error}.") from error
 
 
