@@ -88,7 +88,10 @@ def test_missing_token_is_named_not_guessed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_redact() -> None:
-    """Secrets go, and so does whatever stands behind Bearer; the rest stays as it was."""
+    """Secrets go, and so does what stands behind Bearer and in the query of a URL; the rest stays as it was."""
     assert redact("no s3cret, Bearer abc.def-ghi, basic auth", ["s3cret", None, ""]) == (
         "no [redacted], Bearer [redacted], basic auth"
+    )
+    assert redact("Why? GET '/a?key=a%2Fb&c' of http://host/b?d=e failed", []) == (
+        "Why? GET '/a?[redacted]' of http://host/b?[redacted] failed"
     )

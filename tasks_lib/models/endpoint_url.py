@@ -1,14 +1,15 @@
-"""A URL that a user gives, which may hold a login: checked, and shown without it."""
+"""A URL that a user gives, which may hold a login and a query: checked, and shown without them."""
 
 import base64
+import hashlib
 from typing import Annotated
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, PlainSerializer
 
-from tasks_lib.models.http_answers import redact_url
+from tasks_lib.models.http_answers import LEAST_LETTERS, redact_url
 
-__all__ = ["EndpointUrl", "login_spellings", "without_login"]
+__all__ = ["EndpointUrl", "login_spellings", "query_facts", "query_spellings", "without_login"]
 
 
 class _ShownWithoutLogin(str):
@@ -35,7 +36,7 @@ def _checked(url: str) -> str:
 
 
 EndpointUrl = Annotated[str, AfterValidator(_checked), PlainSerializer(redact_url, return_type=str)]
-"""A field for an http or https URL, which is written down and shown without its login."""
+"""A field for an http or https URL, which is written down and shown without its login and query."""
 
 
 def without_login(url: str) -> tuple[str, str | None]:
@@ -62,3 +63,17 @@ def login_spellings(url: str) -> list[str]:
     secret = password or user
     spellings = (login, meant, secret, unquote(secret), quote(unquote(secret), safe=""), _encoded(login))
     return list(dict.fromkeys(spellings))
+
+
+def query_facts(url: str) -> dict[str, str]:
+    """What a URL's query adds to a model's identity, as it may name the model: its digest, or nothing without one."""
+    query = urlsplit(url).query
+    return {"query": hashlib.sha256(query.encode()).hexdigest()} if query else {}
+
+
+def query_spellings(url: str) -> list[str]:
+    """The values of a URL's query as they stand there and as they are meant; short ones are no keys."""
+    pairs = [pair.partition("=") for pair in urlsplit(url).query.split("&")]
+    given = [value or name for name, _, value in pairs]
+    spellings = [spelling for text in given for spelling in (text, unquote(text), unquote_plus(text))]
+    return [spelling for spelling in dict.fromkeys(spellings) if len(spelling) >= LEAST_LETTERS]

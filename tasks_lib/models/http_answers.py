@@ -58,10 +58,12 @@ STOPPING = {
 BEFORE_TEXT = b"\xef\xbb\xbf \t\r\n"
 """Bytes that may stand before JSON or a page: a byte order mark, white space. No image begins with them."""
 LEAST_LETTERS = 8
-"""Of a secret that is looked for in an image; a shorter one stands in many by chance."""
+"""Of a secret that is looked for in an image, or of a query in a text; a shorter one stands in many by chance."""
 THROTTLING = frozenset({429, 503})
 TRANSIENT = frozenset({408, 409, 425})
 BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
+QUERY = re.compile(r"\?[^\s?=/'\"<>]+=[^\s'\"<>]*")
+"""Of a URL or path within a text; clients and servers escape its letters each in their own way."""
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -85,10 +87,10 @@ def redact_url(url: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str | None]) -> str:
-    """A text without these secrets, and without what stands behind the word Bearer."""
+    """A text without these secrets, without what stands behind the word Bearer, and without queries of URLs."""
     for secret in secrets:
         text = text.replace(secret, "[redacted]") if secret else text
-    return BEARER.sub(r"\1[redacted]", text)
+    return QUERY.sub("?[redacted]", BEARER.sub(r"\1[redacted]", text))
 
 
 def repeats_secret(data: bytes, secrets: Iterable[str]) -> bool:
@@ -124,13 +126,14 @@ def error_of_answer(status: int, headers: Mapping[str, str], body: str, where: s
     return InvalidRequestError(message)
 
 
-def body_of(answer: HttpAnswer, where: str, secrets: Sequence[str]) -> bytes:
+def body_of(answer: HttpAnswer, where: str, secrets: Sequence[str], credentials: Sequence[str]) -> bytes:
     """The body of an answer with status 200 or another success.
 
     Args:
         answer: as it came.
         where: the model and place, fit for a message.
-        secrets: what must not get into a message, nor into what is kept.
+        secrets: what must not get into a message.
+        credentials: what must not get into what is kept either.
 
     Raises:
         GenerationError: it is an error, or repeats a secret; the kind says whether another attempt is worth it.
@@ -139,7 +142,7 @@ def body_of(answer: HttpAnswer, where: str, secrets: Sequence[str]) -> bytes:
     if not 200 <= answer.status < 300:
         text = redact(answer.body.decode("utf-8", "replace"), secrets)
         raise error_of_answer(answer.status, answer.headers, text, where)
-    if repeats_secret(answer.body, secrets):
+    if repeats_secret(answer.body, credentials):
         raise BadImageError(f"{where} sent no image, but an answer that repeats the token.")
     return answer.body
 

@@ -114,7 +114,7 @@ async def _asked(http: HttpPoster, queue: Queue, url: str) -> Mapping[str, Any]:
     while True:
         try:
             answer = await http.get(url, queue.headers)
-            return object_in(body_of(answer, queue.where, queue.secrets))
+            return object_in(body_of(answer, queue.where, queue.secrets, queue.secrets))
         except ThrottledError as error:
             pause_s = error.retry_after or LONGEST_PAUSE_S
         except (TransientError, *HTTP_FAULTS):

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 from tasks_lib.errors import ImageloomError, MissingSecretError, RecipeError, RefusedError, StopError
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
+from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings, query_facts, query_spellings
 from tasks_lib.models.http_answers import BEFORE_TEXT, body_of, is_refusal, redact, redact_url
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata, object_in, words_of
@@ -52,7 +52,8 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
     endpoint_namespace: str | None = None
     """The user or organisation that owns endpoint_name."""
     base_url: EndpointUrl | None = None
-    """An endpoint by URL that speaks the text-to-image protocol of Hugging Face; shown without user and password."""
+    """An endpoint by URL that speaks the text-to-image protocol of Hugging Face; shown, and written into the dataset's
+    recipe, without user, password and query. Another query is another endpoint, with other fingerprints."""
     bill_to: str | None = None
     """The organisation that pays for calls through the Hub."""
     token_env: str = "HF_TOKEN"
@@ -128,11 +129,15 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         helper, parameters = await self._prepared(request)
         self._http = self._http or HttpPoster(MAX_BYTES)
         answer = await self._http.post(parameters.url, dict(parameters.headers), parameters.json, parameters.data)
-        body = body_of(answer, self.model_name, self._secrets())
+        body = body_of(answer, self.model_name, self._secrets(), self._credentials())
         if helper is None or helper.provider == "hf-inference":
             self._check_refusal(body)
             return ImageAnswer(body)
         return await self._answer_in(self._http, helper, parameters, body)
+
+    def identity(self) -> dict[str, Any]:
+        """See the base; a query of ``base_url`` counts by its digest."""
+        return super().identity() | query_facts(self.base_url or "")
 
     def explain(self, error: Exception) -> ImageloomError | None:
         """See the base."""
@@ -180,7 +185,11 @@ class InferenceEndpointsImageGeneration(ImageGenerationModel):
         return RefusedError(f"{self.model_name} answered 200: {redact(text, self._secrets())[:300]}")
 
     def _secrets(self) -> list[str]:
-        """What must not be in any text: the token, the password of base_url, and both as they are sent."""
+        """What must not be in any text: the credentials, and the query of base_url, which may hold a key."""
+        return [*self._credentials(), *query_spellings(self.base_url or "")]
+
+    def _credentials(self) -> list[str]:
+        """The token, the password of base_url, and both as they are sent; a query may name what an image names too."""
         token = self._token()
         return [*([token] if token else []), *login_spellings(self.base_url or "")]
 

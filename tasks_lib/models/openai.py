@@ -18,8 +18,8 @@ from tasks_lib.errors import (
 )
 from tasks_lib.images import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
-from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings
-from tasks_lib.models.http_answers import repeats_secret
+from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings, query_facts, query_spellings
+from tasks_lib.models.http_answers import redact_url, repeats_secret
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.image_links import fetch_image
 from tasks_lib.models.joined_calls import JoinedCalls
@@ -57,7 +57,8 @@ class OpenAIImageGeneration(ImageGenerationModel):
     """The model, by the name that the server knows."""
     base_url: EndpointUrl | None = None
     """The server's URL with its version, such as http://localhost:8000/v1; by default what OPENAI_BASE_URL says when
-    the settings are read, else OpenAI's; shown without user and password."""
+    the settings are read, else OpenAI's; shown, and written into the dataset's recipe, without user, password and
+    query. Another query, which is sent with each call, is another server, with other fingerprints."""
     dialect: DialectName = "openai"
     """How the server is asked: openai also for proxies of OpenAI's models; compatible for vLLM-Omni, SGLang and
     LocalAI; all but openai need base_url."""
@@ -162,6 +163,10 @@ class OpenAIImageGeneration(ImageGenerationModel):
             raise answer
         return answer
 
+    def identity(self) -> dict[str, Any]:
+        """See the base; a query of ``base_url`` counts by its digest."""
+        return super().identity() | query_facts(self.base_url or "")
+
     def explain(self, error: Exception) -> ImageloomError | None:
         """See the base."""
         from tasks_lib.models.openai_errors import meaning_of
@@ -221,8 +226,8 @@ class OpenAIImageGeneration(ImageGenerationModel):
             raise image
         if isinstance(image, str):
             assert self._links is not None
-            image = await fetch_image(self._links, image, f"{self.base_url or OPENAI_URL}/")
-        if repeats_secret(image, self._secrets()):
+            image = await fetch_image(self._links, image, f"{redact_url(self.base_url or OPENAI_URL)}/")
+        if repeats_secret(image, self._credentials()):
             raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the key.")
         return image
 
@@ -231,7 +236,11 @@ class OpenAIImageGeneration(ImageGenerationModel):
         return os.environ.get(self.token_env, "").strip()
 
     def _secrets(self) -> list[str]:
-        """What must not be in any text: the key, the password of base_url, and both as they are sent."""
+        """What must not be in any text: the credentials, and the query of base_url, which may hold a key."""
+        return [*self._credentials(), *query_spellings(self.base_url or "")]
+
+    def _credentials(self) -> list[str]:
+        """The key, the password of base_url, and both as they are sent; a query may name what an image names too."""
         key = self._key()
         return [*([key] if key else []), *login_spellings(self.base_url or "")]
 

@@ -25,12 +25,13 @@ class OpenAIClients:
     A client that holds many connections looks at every idle one in each call, which takes as long as the rest of it.
 
     Args:
-        base_url: of the API, with its version.
+        base_url: of the API, with its version, and with a query if each call is to have it.
         key: sent as a bearer token.
     """
 
     def __init__(self, base_url: str, key: str) -> None:
-        self._base_url = base_url
+        # The SDK would write its paths behind the query.
+        self._base_url, _, self._query = base_url.partition("?")
         self._key = key
         self._idle: list[openai.AsyncOpenAI] = []
         # Reading the certificates takes longer than anything else here.
@@ -93,7 +94,11 @@ class OpenAIClients:
     def _new_client(self) -> openai.AsyncOpenAI:
         # The generator limits the time and tries again, the window limits the number of calls.
         http = httpx2.AsyncClient(
-            timeout=None, follow_redirects=True, verify=self._tls, event_hooks={"response": [_shorten_error]}
+            params=self._query,
+            timeout=None,
+            follow_redirects=True,
+            verify=self._tls,
+            event_hooks={"response": [_shorten_error]},
         )
         return openai.AsyncOpenAI(
             api_key=self._key, base_url=self._base_url, timeout=None, max_retries=0, http_client=http
