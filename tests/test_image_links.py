@@ -2,8 +2,10 @@
 
 import asyncio
 import datetime
+import selectors
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,12 @@ from tests.loopback import Asked, LoopbackServer, Reply
 
 PUBLIC = "http://93.184.215.14/v1/"
 IMAGE = b"\x89PNG, or so"
+HASTE = 20
+"""Times that the clock of these tests is as fast as others: pauses of 16 seconds are over in one."""
 
 
 class LinkServer(LoopbackServer):
-    """Answers GET by the path: /image, /to/URL redirects, /503-once, anything else is 404."""
+    """Answers GET by the path: /image, /to/URL redirects, /503/4 fails four times, anything else is 404."""
 
     def __init__(self, certificate: Path | None = None) -> None:
         super().__init__(self._reply, certificate)
@@ -33,8 +37,9 @@ class LinkServer(LoopbackServer):
         self.asked.append((asked.headers["host"], asked.path))
         if asked.path.startswith("/to/"):
             return Reply(status=302, headers={"Location": asked.path.removeprefix("/to/")})
-        if asked.path == "/503-once":
-            return Reply(IMAGE, 503 if len(self.asked) == 1 else 200)
+        if asked.path.startswith("/50"):
+            _, status, times = asked.path.split("/")
+            return Reply(IMAGE, int(status) if len(self.asked) <= int(times) else 200)
         return Reply(IMAGE, 200 if asked.path.startswith("/image") else 404)
 
 
@@ -44,31 +49,45 @@ def server() -> Iterator[LinkServer]:
         yield running
 
 
+class HurriedSelector(selectors.DefaultSelector):
+    """Waits a fraction of the time."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return super().select(timeout and timeout / HASTE)
+
+
 class Resolver(asyncio.SelectorEventLoop):
-    """An event loop that answers look-ups of names from a list, and addresses as they are."""
+    """A hurried event loop that answers look-ups of names from a list, and addresses as they are."""
 
     def __init__(self, *answers: str) -> None:
-        super().__init__()
+        super().__init__(HurriedSelector())
         self.answers = list(answers)
+        """Of each look-up, with spaces between its addresses."""
         self.looked_up: list[str] = []
+
+    def time(self) -> float:
+        return super().time() * HASTE
 
     async def getaddrinfo(self, host: Any, port: Any, **hints: Any) -> Any:
         name = host if isinstance(host, str) else host.decode()
         if name.endswith(".test"):
             self.looked_up.append(name)
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (self.answers.pop(0), port))]
+            found = self.answers.pop(0).split()
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
         return await super().getaddrinfo(host, port, **hints)
 
 
-def fetch(link: str, endpoint: str, loop: asyncio.AbstractEventLoop | None = None, max_bytes: int = 1000) -> bytes:
+def fetch(link: str, endpoint: str, loop: Resolver | None = None, max_bytes: int = 1000) -> bytes:
     async def ask() -> bytes:
         http = HttpPoster(max_bytes)
         try:
-            return await fetch_image(http, link, endpoint)
+            # As long as a model has by default.
+            async with asyncio.timeout(120):
+                return await fetch_image(http, link, endpoint)
         finally:
             await http.aclose()
 
-    with asyncio.Runner(loop_factory=(lambda: loop) if loop else None) as runner:
+    with asyncio.Runner(loop_factory=lambda: loop or Resolver()) as runner:
         return runner.run(ask())
 
 
@@ -127,6 +146,28 @@ def test_checked_address_is_the_one_connected_to(server: LinkServer) -> None:
         fetch(f"http://images.test:{server.port}/image", f"{server.url}/v1/", Resolver("10.0.0.1"))
 
 
+@pytest.fixture
+def silent(server: LinkServer) -> Iterator[str]:
+    """An address on which nobody answers a call for a connection, at the server's port."""
+    with socket.create_server(("127.0.0.2", server.port), backlog=0) as listening, ExitStack() as waiting:
+        for _ in range(4):
+            caller = waiting.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex(listening.getsockname())
+        yield "127.0.0.2"
+
+
+@pytest.mark.parametrize("address", ["::1", "127.0.0.3", "silent"])
+def test_every_address_of_a_name_is_tried(server: LinkServer, silent: str, address: str) -> None:
+    """Where nobody listens at the first address of a link's host, or answers there, the next one gives the image."""
+    first = silent if address == "silent" else address
+    loop = Resolver(f"{first} 127.0.0.1")
+    assert fetch(f"http://images.test:{server.port}/image", f"{server.url}/v1/", loop) == IMAGE
+    assert loop.looked_up == ["images.test"]
+    with pytest.raises(StopError, match="private"):
+        fetch(f"http://images.test:{server.port}/image", f"{server.url}/v1/", Resolver(f"{first} 10.0.0.1"))
+
+
 def certificate_for(name: str, folder: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
@@ -150,15 +191,21 @@ def test_certificate_must_be_for_the_name(tmp_path: Path, monkeypatch: pytest.Mo
         loop = Resolver("127.0.0.1")
         assert fetch(f"https://images.test:{server.port}/image", f"{server.url}/v1/", loop) == IMAGE
         with pytest.raises(TransientError, match="gave no answer: ClientConnectorCertificateError"):
-            fetch(f"https://other.test:{server.port}/image", f"{server.url}/v1/", Resolver(*["127.0.0.1"] * 3))
+            fetch(f"https://other.test:{server.port}/image", f"{server.url}/v1/", Resolver(*["127.0.0.1"] * 7))
     assert len(server.asked) == 1
 
 
 def test_image_that_is_not_there_yet(server: LinkServer) -> None:
-    """An image that is paid for is worth another try of its link; one that stays away is asked for anew."""
-    assert fetch("/503-once", f"{server.url}/v1/") == IMAGE
+    """An image that is paid for is worth more tries of its link; one that stays away is asked for anew."""
+    for path in ("/500/4", "/503/4"):
+        assert fetch(path, f"{server.url}/v1/") == IMAGE
+        server.asked.clear()
+    with pytest.raises(TransientError, match=r"/500/7, answered 500"):
+        fetch("/500/7", f"{server.url}/v1/")
+    server.asked.clear()
     with pytest.raises(TransientError, match=r"/gone, answered 404"):
         fetch("/gone?signature=x", f"{server.url}/v1/")
+    assert len(server.asked) == 3
     with pytest.raises(TransientError, match="gave no answer: ClientConnectorError"):
         fetch("http://127.0.0.1:9/image", f"{server.url}/v1/")
 

@@ -27,6 +27,7 @@ __all__ = [
     "error_of_answer",
     "error_of_call",
     "is_refusal",
+    "passing_fault",
     "redact",
     "redact_url",
     "repeats_secret",
@@ -118,12 +119,17 @@ def error_of_answer(status: int, headers: Mapping[str, str], body: str, where: s
         return RefusedError(message)
     if status in STOPPING:
         return StopError(f"{message}. The run stops: {STOPPING[status]}.")
+    return passing_fault(status, headers, message) or InvalidRequestError(message)
+
+
+def passing_fault(status: int, headers: Mapping[str, str], message: str) -> TransientError | None:
+    """The error of a failed answer that another attempt may better, or ``None``."""
     wait = retry_after_s(headers)
     if status in THROTTLING:
         return ThrottledError(message, wait)
     if status in TRANSIENT or status >= 500:
         return TransientError(message, wait)
-    return InvalidRequestError(message)
+    return None
 
 
 def body_of(answer: HttpAnswer, where: str, secrets: Sequence[str], credentials: Sequence[str]) -> bytes:

@@ -18,6 +18,9 @@ __all__ = ["HTTP_FAULTS", "MAX_ERROR_BYTES", "HttpAnswer", "HttpPoster", "read_a
 
 HTTP_FAULTS = (aiohttp.ClientError, OSError)
 """What a call raises that gets no whole answer."""
+CONNECT_S = 5.0
+"""Seconds that a server may take to accept a connection for a GET, which may be asked again; a POST has the whole
+call's time."""
 MAX_ERROR_BYTES = 64 * 1024
 """Read of an answer that is an error; it says its reason at once."""
 URL_SIGNS = "!#$%&'()*+,/:;=?@[]~"
@@ -85,7 +88,8 @@ class HttpPoster:
             # A kept connection would be found by its address, and serve another name that has the same one.
             headers = {**headers, "connection": "close"}
         there = URL(quote(url, safe=URL_SIGNS), encoded=True)
-        return await self._send("GET", there, headers, server_hostname=tls_name, allow_redirects=False)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S)
+        return await self._send("GET", there, headers, server_hostname=tls_name, allow_redirects=False, timeout=timeout)
 
     async def aclose(self) -> None:
         """Close the connections; calls still in flight keep theirs."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tasks_lib.errors import BadImageError, GenerationError, RefusedError, ThrottledError, TransientError
+from tasks_lib.errors import BadImageError, GenerationError, RefusedError
 from tasks_lib.models.http_answers import body_of, is_refusal, redact
-from tasks_lib.models.http_post import HTTP_FAULTS, HttpPoster
+from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata, object_in, words_of
+from tasks_lib.models.patience import ask_patiently
 
 __all__ = ["Queue", "queued_image"]
 
@@ -18,8 +19,6 @@ FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 5.0
 GROWTH = 1.5
 """Of the pause from one question to the next; most images take some seconds, a few take minutes."""
-FAULTS = 6
-"""Times in a row that one question may fail, over 16 seconds: the image is paid for, whether or not we hear of it."""
 WAITING = frozenset({"created", "in_progress", "in_queue", "processing", "queued"})
 DONE = frozenset({"completed", "success"})
 """What the providers call the states of a task, in small letters."""
@@ -109,20 +108,13 @@ def _task_in(said: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 async def _asked(http: HttpPoster, queue: Queue, url: str) -> Mapping[str, Any]:
-    """The answer to one question, which is asked again where it fails for the moment; the whole call has its time."""
-    faults = 0
-    while True:
-        try:
-            answer = await http.get(url, queue.headers)
-            return object_in(body_of(answer, queue.where, queue.secrets, queue.secrets))
-        except ThrottledError as error:
-            pause_s = error.retry_after or LONGEST_PAUSE_S
-        except (TransientError, *HTTP_FAULTS):
-            faults += 1
-            if faults == FAULTS:
-                raise
-            pause_s = FIRST_PAUSE_S * 2**faults
-        await asyncio.sleep(pause_s)
+    """The answer to one question: the image is paid for, whether or not we hear of it."""
+
+    async def ask() -> Mapping[str, Any]:
+        answer = await http.get(url, queue.headers)
+        return object_in(body_of(answer, queue.where, queue.secrets, queue.secrets))
+
+    return await ask_patiently(ask)
 
 
 def _no_image(queue: Queue, said: Mapping[str, Any]) -> GenerationError:

@@ -6,14 +6,12 @@ import socket
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from tasks_lib.errors import BadImageError, GenerationError, StopError, TransientError
-from tasks_lib.models.http_answers import redact_url
+from tasks_lib.models.http_answers import passing_fault, redact_url
 from tasks_lib.models.http_post import HTTP_FAULTS, HttpAnswer, HttpPoster
+from tasks_lib.models.patience import AbsentError, ask_patiently
 
 __all__ = ["fetch_image"]
 
-ATTEMPTS = 3
-"""The image is paid for already, so that its link is worth some attempts of its own."""
-PAUSE_S = 0.2
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
@@ -22,6 +20,8 @@ TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 
 async def fetch_image(http: HttpPoster, link: str, endpoint: str) -> bytes:
     """The bytes behind a link, fetched from an address that was checked before connecting to it.
+
+    The image is paid for already, so that its link is followed with patience.
 
     A link may lead to any public address, and to a loopback, link-local or other private one only where the endpoint
     itself is on one of that kind. Each redirect is checked in the same way.
@@ -37,20 +37,19 @@ async def fetch_image(http: HttpPoster, link: str, endpoint: str) -> bytes:
         GenerationError: the image is too big.
     """
     url = _completed(link, endpoint)
-    attempt = 1
-    while True:
-        try:
-            answer = await _follow(http, url, endpoint)
-        except HTTP_FAULTS as error:
-            problem = f"gave no answer: {type(error).__name__}"
-        else:
-            if answer.status == 200:
-                return answer.body
-            problem = f"answered {answer.status}"
-        if attempt == ATTEMPTS:
-            raise TransientError(f"the link to the image, {redact_url(url)}, {problem}.")
-        await asyncio.sleep(PAUSE_S * attempt)
-        attempt += 1
+    return await ask_patiently(lambda: _image_at(http, url, endpoint))
+
+
+async def _image_at(http: HttpPoster, url: str, endpoint: str) -> bytes:
+    where = f"the link to the image, {redact_url(url)},"
+    try:
+        answer = await _follow(http, url, endpoint)
+    except HTTP_FAULTS as error:
+        raise TransientError(f"{where} gave no answer: {type(error).__name__}.") from error
+    if answer.status == 200:
+        return answer.body
+    message = f"{where} answered {answer.status}."
+    raise passing_fault(answer.status, answer.headers, message) or AbsentError(message)
 
 
 async def _follow(http: HttpPoster, url: str, endpoint: str) -> HttpAnswer:
@@ -64,13 +63,22 @@ async def _follow(http: HttpPoster, url: str, endpoint: str) -> HttpAnswer:
 
 
 async def _get(http: HttpPoster, url: str, endpoint: str) -> HttpAnswer:
+    """The answer of the first address that gives one: a name may have two, and a server behind one of them."""
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    address = await _checked_address(parts, endpoint)
+    *others, last = await _checked_addresses(parts, endpoint)
+    for address in others:
+        try:
+            return await _get_from(http, address, parts)
+        except HTTP_FAULTS:
+            continue
+    return await _get_from(http, last, parts)
+
+
+async def _get_from(http: HttpPoster, address: str, url: SplitResult) -> HttpAnswer:
     literal = f"[{address}]" if ":" in address else address
     # Connected to the address that was checked: a second look-up of the name could give another one.
-    there = urlunsplit((parts.scheme, f"{literal}:{_port(parts)}", parts.path or "/", parts.query, ""))
-    return await http.get(there, {"host": parts.netloc.rpartition("@")[2]}, tls_name=host)
+    there = urlunsplit((url.scheme, f"{literal}:{_port(url)}", url.path or "/", url.query, ""))
+    return await http.get(there, {"host": url.netloc.rpartition("@")[2]}, tls_name=url.hostname or "")
 
 
 def _completed(link: str, base: str) -> str:
@@ -86,7 +94,7 @@ def _completed(link: str, base: str) -> str:
     raise BadImageError(f"the link to the image is none that can be fetched: {link[:60]!r}.")
 
 
-async def _checked_address(link: SplitResult, endpoint: str) -> str:
+async def _checked_addresses(link: SplitResult, endpoint: str) -> list[str]:
     addresses = await _addresses(link)
     kinds = {_kind(address) for address in addresses} - {"public"}
     if kinds and not kinds <= {_kind(address) for address in await _addresses(urlsplit(endpoint))}:
@@ -96,7 +104,7 @@ async def _checked_address(link: SplitResult, endpoint: str) -> str:
             "address. The run stops: such a link is followed only from an endpoint on an address of that kind. "
             "Ask for the image itself instead of a link, or name the endpoint by its internal address."
         )
-    return addresses[0]
+    return addresses
 
 
 async def _addresses(url: SplitResult) -> list[str]:
