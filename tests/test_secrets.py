@@ -13,6 +13,7 @@ from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.models.http_answers import redact
 from tasks_lib.store import ImageStore
 from tests.echo import EchoServer, traces_of
+from tests.loopback import LoopbackServer, Reply
 
 TOKEN = "hf_MARKEDxTOKENx0123456789"
 PASSWORD = "marked-password"
@@ -87,11 +88,23 @@ def test_missing_token_is_named_not_guessed(monkeypatch: pytest.MonkeyPatch) -> 
     assert "OTHER_TOKEN" not in os.environ
 
 
+def test_password_of_a_proxy_is_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A proxy of the environment that turns the call down is told by its address, without the login in its URL."""
+    monkeypatch.setenv("NO_PROXY", "")
+    with LoopbackServer(lambda asked: Reply()) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", f"://me:{PASSWORD}@"))
+        traces = traces_of(InferenceEndpointsImageGeneration(base_url="https://far.test"), tmp_path)
+    assert "ClientHttpProxyError" in traces.shown and f":{proxy.port}" in traces.shown
+    assert PASSWORD not in traces.shown
+    assert PASSWORD.encode() not in traces.kept
+
+
 def test_redact() -> None:
-    """Secrets go, and so does what stands behind Bearer and in the query of a URL; the rest stays as it was."""
+    """Secrets go, and so do what stands behind Bearer, and login and query of a URL; the rest stays as it was."""
     assert redact("no s3cret, Bearer abc.def-ghi, basic auth", ["s3cret", None, ""]) == (
         "no [redacted], Bearer [redacted], basic auth"
     )
     assert redact("Why? GET '/a?key=a%2Fb&c' of http://host/b?d=e failed", []) == (
         "Why? GET '/a?[redacted]' of http://host/b?[redacted] failed"
     )
+    assert redact("url='http://me:p@ss@host:1/a@b', mail a@b", []) == "url='http://[redacted]@host:1/a@b', mail a@b"

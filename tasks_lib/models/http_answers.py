@@ -63,6 +63,8 @@ LEAST_LETTERS = 8
 THROTTLING = frozenset({429, 503})
 TRANSIENT = frozenset({408, 409, 425})
 BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
+LOGIN = re.compile(r"(?<=://)[^\s/'\"<>]+@")
+"""Of a URL within a text, such as that of a proxy."""
 QUERY = re.compile(r"\?[^\s?=/'\"<>]+=[^\s'\"<>]*")
 """Of a URL or path within a text; clients and servers escape its letters each in their own way."""
 
@@ -88,10 +90,10 @@ def redact_url(url: str) -> str:
 
 
 def redact(text: str, secrets: Iterable[str | None]) -> str:
-    """A text without these secrets, without what stands behind the word Bearer, and without queries of URLs."""
+    """A text without these secrets, what stands behind the word Bearer, and the logins and queries of URLs."""
     for secret in secrets:
         text = text.replace(secret, "[redacted]") if secret else text
-    return QUERY.sub("?[redacted]", BEARER.sub(r"\1[redacted]", text))
+    return QUERY.sub("?[redacted]", LOGIN.sub("[redacted]@", BEARER.sub(r"\1[redacted]", text)))
 
 
 def repeats_secret(data: bytes, secrets: Iterable[str]) -> bool:
