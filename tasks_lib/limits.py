@@ -14,6 +14,10 @@ from tasks_lib.waiting_line import WaitingLine
 __all__ = ["Budget", "Limits", "Reservation", "RetryPolicy"]
 
 
+FIRST_S, LONGEST_S = 0.5, 30.0
+"""The most that is waited before the second attempt, and before any."""
+
+
 class Limits(Settings):
     """What one run may use."""
 
@@ -43,8 +47,6 @@ class RetryPolicy:
 
     max_attempts: int = 5
     max_wait_s: float = 300.0
-    base_s: float = 0.5
-    longest_s: float = 30.0
 
     def delay(self, error: TransientError, failures: int, throttles: int, waited_s: float) -> float | None:
         """Seconds to wait before the next attempt, or ``None`` to give up.
@@ -58,7 +60,7 @@ class RetryPolicy:
         if failures >= self.max_attempts:
             return None
         # Past some doublings the power would no longer fit a float.
-        longest = min(self.longest_s, self.base_s * 2 ** min(failures + throttles - 1, 32))
+        longest = min(LONGEST_S, FIRST_S * 2 ** min(failures + throttles - 1, 32))
         asked = error.retry_after
         # Zero, or a date that is past here, is no pause: such a server would be asked a thousand times a second.
         delay = asked or random.uniform(0, longest)
@@ -98,8 +100,6 @@ class Budget:
         """Paid so far."""
         self.cost_usd = Decimal(0)
         """Spent so far; decimal, because ten times 0.1 has to be 1."""
-        self.reached = False
-        """Whether somebody was turned down."""
         self.max_images = max_images
         self.max_cost_usd = None if max_cost_usd is None else Decimal(str(max_cost_usd))
         self.price_usd = Decimal(str(price_usd or 0))
@@ -114,7 +114,6 @@ class Budget:
             NotAskedError: the cap is reached.
         """
         if not self._has_room_for(1) or await self._line.enter() is None:
-            self.reached = True
             raise NotAskedError(f"not asked: {self._cap()} leaves no room for another image.")
 
     def settle(self, cost_usd: float | None) -> None:

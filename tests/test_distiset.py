@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 from datasets import Dataset, DatasetDict, Image
 from datasets import List as ListOf
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from tasks_lib import Distiset, ImageStore, image_from_str, image_to_str
+from tasks_lib import Distiset, ImageStore, image_to_str
 from tasks_lib.errors import ImageCellError
-from tasks_lib.images import read_image_cell
 from tasks_lib.report import BuildReport
 from tests.distisets import png
 
@@ -100,25 +97,6 @@ def test_a_missing_column_is_named() -> None:
     with pytest.raises(ImageCellError, match=r"no config has the column 'picture'; found 'image'"):
         distiset.transform_columns_to_image(["image", "picture"])
     assert distiset["default"].features["image"].dtype == "string"
-
-
-@pytest.mark.parametrize("value", ["no image at all!", "/nowhere/image.png", "data:image/png;base64,%%%"])
-def test_a_cell_that_is_no_image_is_named(value: str) -> None:
-    """Text that is neither base64 nor a file is one error that shows it."""
-    with pytest.raises(ImageCellError, match=r"neither base64|cannot be read"):
-        read_image_cell(value)
-
-
-@given(st.binary(max_size=2000))
-def test_bytes_survive_their_text(data: bytes) -> None:
-    """Whatever the bytes, as base64 and back they are the same."""
-    assert read_image_cell(str(image_to_str(data))) == data
-
-
-def test_an_image_survives_its_text() -> None:
-    """A PIL image comes back from its text with the same pixels."""
-    image = Pillow.radial_gradient("L").convert("RGB")
-    assert image_from_str(image_to_str(image)).tobytes() == image.tobytes()
 
 
 def test_other_columns_and_facts_survive() -> None:

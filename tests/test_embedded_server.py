@@ -50,7 +50,15 @@ def test_it_answers_and_ends_with_its_process_however_that_ends(tmp_path: Path) 
     assert (tmp_path / "home" / "prefect.db").stat().st_size > 0
 
 
-@pytest.mark.parametrize("choice", ["PREFECT_API_URL", "PREFECT_PROFILE", "profiles.toml", "prefect.toml", ".env"])
+CHOICES = {
+    "profiles.toml": "",
+    "prefect.toml": "",
+    ".env": "PREFECT_API_URL=http://127.0.0.1:9/api\n",
+    "pyproject.toml": "[tool.prefect]\n",
+}
+
+
+@pytest.mark.parametrize("choice", ["PREFECT_API_URL", "PREFECT_PROFILE", "PREFECT_PROFILES_PATH", *CHOICES])
 def test_a_server_that_somebody_chose_is_left_to_prefect(
     choice: str, in_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -63,6 +71,6 @@ def test_a_server_that_somebody_chose_is_left_to_prefect(
     if choice.startswith("PREFECT_"):
         monkeypatch.setenv(choice, "http://127.0.0.1:9/api")
     else:
-        Path(choice).write_text("PREFECT_API_URL=http://127.0.0.1:9/api\n", encoding="utf-8")
+        Path(choice).write_text(CHOICES[choice], encoding="utf-8")
     assert start_embedded_server() is None
     assert ("PREFECT_API_URL" in os.environ) == (choice == "PREFECT_API_URL")

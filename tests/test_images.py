@@ -184,6 +184,7 @@ def test_image_of_pillow_becomes_png() -> None:
     ("cell", "message"),
     [
         ("not base64!", "neither base64 nor a path"),
+        ("data:image/png;base64,%%%", "neither base64 nor a path"),
         ("nowhere/cat.png", r"'nowhere/cat\.png' cannot be read"),
         (7, "a int is not an image cell"),
         ("nosuch://bucket/cat.png", "cannot be read"),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from tasks_lib import errors, workers
+from tasks_lib import errors
 from tasks_lib.batches import Batch
 from tasks_lib.build import connected_task
 from tasks_lib.checks import Checks
@@ -104,10 +104,10 @@ def test_an_order_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     task.unload()
 
 
-@pytest.mark.parametrize("kind", [*sorted(errors.__all__), "LostWorkerError"])
+@pytest.mark.parametrize("kind", sorted(errors.__all__))
 def test_errors_travel_as_they_are(kind: str) -> None:
     """Every error keeps its class, its sentence and what is noted in it when it comes from another process."""
-    cls = getattr(errors, kind, None) or getattr(workers, kind)
+    cls = getattr(errors, kind)
     error: ImageloomError = cls("a", "b") if kind == "MissingExtraError" else cls("What failed, and what to do.")
     noted = {"attempts": 3, "seconds": 1.5, "retry_after": 7.0, "distiset": {"default": "x"}}
     for name, value in noted.items():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 from huggingface_hub import metadata_load
+from huggingface_hub.utils.sha import git_hash
 
 from tasks_lib.errors import OutputError, PublishError
 from tasks_lib.folder import CARD_FILE, LEDGER_FILE, RECIPE_FILE, file_stamp, is_being_built
@@ -40,7 +41,7 @@ class DatasetFile:
     @classmethod
     def of_bytes(cls, path: str, content: bytes) -> "DatasetFile":
         """A file that is on no disk."""
-        return cls(path, content, len(content), hashlib.sha256(content).hexdigest(), _blob_hash(content))
+        return cls(path, content, len(content), hashlib.sha256(content).hexdigest(), git_hash(content))
 
 
 def check_finished(folder: Path) -> None:
@@ -119,7 +120,7 @@ def _read(path: Path, name: str, on_read: Callable[[int], None]) -> DatasetFile:
     if size <= LARGEST_BLOB:
         content = path.read_bytes()
         on_read(size)
-        return DatasetFile(name, path, size, hashlib.sha256(content).hexdigest(), _blob_hash(content), stamp)
+        return DatasetFile(name, path, size, hashlib.sha256(content).hexdigest(), git_hash(content), stamp)
     digest = hashlib.sha256()
     for block in _blocks(path):
         digest.update(block)
@@ -131,8 +132,3 @@ def _blocks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while block := file.read(8 * 1024 * 1024):
             yield block
-
-
-def _blob_hash(content: bytes) -> str:
-    """The hash that git gives a file's content (Pro Git, section 10.2); it names content, and protects nothing."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

@@ -196,8 +196,8 @@ def test_cancelled_it_asks_nothing_more(contracted: Contracted) -> None:
     with closing(contracted.generator(max_concurrency=2)) as generator, ThreadPoolExecutor(1) as thread:
         caller = thread.submit(generator.generate, requests)
         wait_until(lambda: server.in_flight == 2)
-        generator.stop("enough")
-        assert isinstance(caller.exception(timeout=4), StopError)
+        generator.stop("enough", grace_s=0.5)
+        assert isinstance(caller.exception(timeout=15), StopError)
     wait_until(lambda: server.in_flight == 0)
     assert len(server.calls) == 3
 
