@@ -10,7 +10,7 @@ from tasks_lib.folder import CARD_FILE
 from tasks_lib.provenance import canonical_json
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport, dollars
-from tasks_lib.shard_names import split_pattern
+from tasks_lib.shard_names import shards_of, split_pattern
 from tasks_lib.shards import SplitSize
 from tasks_lib.version import imageloom_version
 
@@ -40,11 +40,16 @@ def write_card(
     """
     infos = {config: _info(features, splits) for config, splits in sizes.items()}
     paths = {config: {split: split_pattern(config, split) for split in splits} for config, splits in sizes.items()}
+    shards = {
+        config: [path for split in splits for path in shards_of(folder, config, split)]
+        for config, splits in sizes.items()
+    }
     text, category = recipe.card, recipe.task.category
     metadata = card_metadata(
         recipe.name,
         infos,
         paths,
+        shards,
         tags=[category, *text.tags],
         license=text.license,
         language=text.language or None,

@@ -1,8 +1,10 @@
 """What every card is made of: metadata for the Hub and ``load_dataset``, and Markdown that no name can break."""
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ def card_metadata(
     name: str,
     infos: "Mapping[str, DatasetInfo]",
     paths: Mapping[str, Mapping[str, str]],
+    shards: Mapping[str, Iterable[Path]],
     tags: Sequence[str] = (),
     **facts: Any,
 ) -> str:
@@ -26,6 +29,7 @@ def card_metadata(
         name: what people call the dataset.
         infos: columns and sizes by config.
         paths: a pattern for the shards, relative to the card, by config and split.
+        shards: the files that make the data of each config what it is, in order.
         tags: beside those that every dataset of ours has.
         **facts: further fields of ``huggingface_hub.DatasetCardData``.
     """
@@ -38,7 +42,7 @@ def card_metadata(
         pretty_name=name,
         tags=list(dict.fromkeys(["synthetic", "imageloom", *tags])),
         size_categories=[next((size for most, size in SIZES if rows < most), "n>1M")],
-        configs=[_config(config, splits) for config, splits in paths.items()],
+        configs=[_config(config, splits, shards[config]) for config, splits in paths.items()],
         **facts,
     )
     DatasetInfosDict(infos).to_dataset_card_data(data)
@@ -84,9 +88,20 @@ def loading(source: str, config: str = "default", split: str | None = None, colu
     return "\n".join(lines)
 
 
-def _config(config: str, splits: Mapping[str, str]) -> dict[str, Any]:
+def _config(config: str, splits: Mapping[str, str], shards: Iterable[Path]) -> dict[str, Any]:
     files = [{"split": split, "path": path} for split, path in splits.items()]
-    return {"config_name": config, **({"default": True} if config == "default" else {}), "data_files": files}
+    default = {"default": True} if config == "default" else {}
+    # `load_dataset` caches a local folder by its last name and by what the card says of configs, not by its data:
+    # without this it gives the rows of an earlier build whose sizes were the same.
+    return {"config_name": config, **default, "description": f"sha256 {_digest(shards)}", "data_files": files}
+
+
+def _digest(shards: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in shards:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _string(text: str) -> str:

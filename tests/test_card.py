@@ -14,6 +14,7 @@ from tasks_lib.checks import Checks
 from tasks_lib.errors import RecipeError
 from tasks_lib.recipe import load_recipe
 from tasks_lib.report import BuildReport
+from tasks_lib.shard_names import ShardName, split_folder
 from tasks_lib.shards import SplitSize
 
 GOLDEN = Path(__file__).with_name("golden") / "card.md"
@@ -119,6 +120,11 @@ def _card(folder: Path, text: dict[str, Any], checks: Checks | None = None) -> P
         "default": {"train": SplitSize(1000, 100_000, 120_000), "test": SplitSize(498, 49_800, 60_000)},
         "rejected": {"train": SplitSize(2, 200, 1_000)},
     }
+    for config, splits in sizes.items():
+        for split in splits:
+            shard = folder / split_folder(config) / str(ShardName(split, 0, 1))
+            shard.parent.mkdir(exist_ok=True)
+            shard.write_text(f"stands for the rows of {config} {split}")
     return write_card(folder, recipe, report, features, sizes, ["samples/0.webp"])
 
 

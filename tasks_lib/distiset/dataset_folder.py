@@ -13,7 +13,7 @@ from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError, UsageError
 from tasks_lib.folder import CARD_FILE
 from tasks_lib.parquet_shards import ParquetShards
-from tasks_lib.shard_names import is_split_name, split_folder, split_pattern
+from tasks_lib.shard_names import is_split_name, shards_of, split_folder, split_pattern
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetInfo
@@ -59,7 +59,11 @@ def write_dataset_folder(
             config: {split: split_pattern(config, split) for split in splits_of(value)}
             for config, value in configs.items()
         }
-        text = card_metadata(name, infos, paths)
+        shards = {
+            config: [path for split in splits_of(value) for path in shards_of(folder, config, split)]
+            for config, value in configs.items()
+        }
+        text = card_metadata(name, infos, paths, shards)
         if generate_card:
             text += "\n" + card_body(name, configs, citations, loading(name, _first(configs)))
         (folder / CARD_FILE).write_text(text, encoding="utf-8")

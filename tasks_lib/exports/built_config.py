@@ -40,16 +40,20 @@ class BuiltConfig:
         self._on_rows = on_rows
         self._shards = _find_shards(folder, config)
         self._stamps = self._current_stamps()
-        paths = [path for shards in self._shards.values() for path in shards]
-        rows = {path: _read_rows(path) for path in paths}
+        rows = {path: _read_rows(path) for path in self.shards}
         counted = {split: sum(rows[path] for path in shards) for split, shards in self._shards.items()}
         # An empty one is left out: no format but Parquet can say which columns nothing has.
         self.rows = {split: count for split, count in counted.items() if count}
-        self.features = _read_features(paths[0])
+        self.features = _read_features(self.shards[0])
         self.image_columns = image_columns(self.features)
         self.images = 0
         self.image_bytes = 0
         self._rows_read = 0
+
+    @property
+    def shards(self) -> list[Path]:
+        """Its files, split by split and in order."""
+        return [path for shards in self._shards.values() for path in shards]
 
     def batches(self, split: str) -> "Iterator[pa.RecordBatch]":
         """The rows of a split in their order, a few at a time.
@@ -105,7 +109,7 @@ class BuiltConfig:
         return bytes(cell["bytes"])
 
     def _current_stamps(self) -> list[tuple[int, ...]]:
-        return [file_stamp(path) for shards in self._shards.values() for path in shards]
+        return [file_stamp(path) for path in self.shards]
 
 
 def _find_shards(folder: Path, config: str) -> dict[str, list[Path]]:

@@ -36,7 +36,8 @@ def write_export_card(folder: Path, place: str, format_: ExportFormat, read: Bui
         layout: what its writer gave.
     """
     name = read.folder.resolve().name
-    metadata = card_metadata(name, {"default": _info(read, layout)}, {"default": layout.paths})
+    info = _info(read, layout)
+    metadata = card_metadata(name, {"default": info}, {"default": layout.paths}, {"default": read.shards})
     text = f"""{metadata}
 An export of a dataset that imageloom built, as {format_}. It holds AI-generated images, byte for byte those of the
 dataset. {DESCRIPTIONS[format_]}

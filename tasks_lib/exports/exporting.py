@@ -45,9 +45,9 @@ def export_dataset(
     staged = StagedFolder(place)
     try:
         layout = _writer(format_)(read, staged.path)
-        read.check_unchanged()
         _check_images(read)
         write_export_card(staged.path, staged.place.name, format_, read, layout)
+        read.check_unchanged()
         # It may have been filled since; putting in place would replace that.
         _check_place(place, read.folder)
         staged.put_in_place()
