@@ -54,8 +54,8 @@ def prune(
 ) -> None:
     """Remove the images that no dataset below the kept folders uses."""
     with one_sentence_errors(debug):
-        from tasks_lib.folder import used_images
         from tasks_lib.store import ImageStore
+        from tasks_lib.used_images import used_images
 
         going = ImageStore(store).prune(used_images(keep), dry_run=not yes)
         done = "removed" if yes else "would remove (--yes does it)"

@@ -12,7 +12,7 @@ from tasks_lib.checks import DuplicateIndex
 from tasks_lib.columns import dataset_features, image_columns
 from tasks_lib.distiset import Distiset
 from tasks_lib.errors import TooManyFailuresError
-from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder
+from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder, loadable_place
 from tasks_lib.gallery import sample_thumbnails, write_gallery
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.ledger import Ledger
@@ -56,7 +56,7 @@ class Build:
         self._mark = open_mark(recipe.marking, recipe.task.image_generation_model.trained)
         self.store = ImageStore(recipe.store)
         self.task = connected_task(recipe, self.store)
-        self._staged = StagedFolder(recipe.output.path)
+        self._staged = StagedFolder(loadable_place(recipe.output.path))
         self._ledger = Ledger(self._staged.path / LEDGER_FILE)
         self._writer: ShardWriter | None = None
         near = recipe.checks.near_duplicates

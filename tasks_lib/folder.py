@@ -3,23 +3,34 @@
 import ctypes
 import glob
 import os
+import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tasks_lib.errors import OutputError
-from tasks_lib.shard_names import ANY_SHARD
+from tasks_lib.shard_names import ShardName
 
-__all__ = ["CARD_FILE", "LEDGER_FILE", "RECIPE_FILE", "StagedFolder", "file_stamp", "is_being_built", "used_images"]
+__all__ = [
+    "CARD_FILE",
+    "LEDGER_FILE",
+    "RECIPE_FILE",
+    "StagedFolder",
+    "file_stamp",
+    "is_being_built",
+    "loadable_place",
+]
 
 CARD_FILE = "README.md"
 RECIPE_FILE = "recipe.yaml"
 LEDGER_FILE = "ledger.parquet"
+OURS = {CARD_FILE, RECIPE_FILE, LEDGER_FILE, "gallery.html", ".gallery.html.part"}
+"""What a dataset folder holds beside its shards and the folder ``samples``."""
+OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""Files that nobody wrote."""
 ELSEWHERE = "Choose another place (output.path of a recipe)"
 
 
@@ -33,13 +44,14 @@ class StagedFolder:
         place: where the finished folder goes.
 
     Raises:
-        OutputError: the place holds something that is not a dataset, or cannot be written, or another build is at
-            work there.
+        OutputError: the place holds something that is not a dataset's, or cannot be replaced or written, or another
+            build is at work there.
     """
 
     def __init__(self, place: str | os.PathLike[str]) -> None:
-        self.place = Path(place).absolute()
         try:
+            # Renaming would replace a link, not the folder that it leads to.
+            self.place = Path(place).resolve()
             _check_replaceable(self.place)
             self.place.parent.mkdir(parents=True, exist_ok=True)
             # A lock waits for ever in a place that cannot be written; a file says why.
@@ -55,18 +67,29 @@ class StagedFolder:
                 f"another build, save or export is at work on {self.place}. Wait for its end or stop it, then start "
                 "again: what a build paid for is in the store."
             ) from error
-        except (OSError, ValueError) as error:  # a ValueError is a null byte in the path
-            raise OutputError(f"the folder {str(self.place)!r} cannot be written: {error}. {ELSEWHERE}.") from error
+        # A null byte in the path is a ValueError; links in a circle are a RuntimeError.
+        except (OSError, RuntimeError, ValueError) as error:
+            raise OutputError(f"the folder {str(place)!r} cannot be written: {error}. {ELSEWHERE}.") from error
 
     def put_in_place(self) -> Path:
-        """Replace what is there by what was built, in one step."""
-        if self.place.is_dir() and not any(self.place.iterdir()):
-            self.place.rmdir()
-        if self.place.exists():
-            _exchange(self.path, self.place)
-            shutil.rmtree(self.path, ignore_errors=True)
-        else:
-            self.path.rename(self.place)
+        """Replace what is there by what was built, in one step.
+
+        Raises:
+            OutputError: something changed there meanwhile.
+        """
+        try:
+            if self.place.is_dir() and not any(self.place.iterdir()):
+                self.place.rmdir()
+            if self.place.exists():
+                _exchange(self.path, self.place)
+                shutil.rmtree(self.path, ignore_errors=True)
+            else:
+                self.path.rename(self.place)
+        except OSError as error:
+            raise OutputError(
+                f"what was built cannot be put at {self.place}: {error}. {ELSEWHERE} and start again: what a build "
+                "paid for is in the store."
+            ) from error
         self._unlock()
         return self.place
 
@@ -88,7 +111,7 @@ class StagedFolder:
 
 def is_being_built(folder: Path) -> bool:
     """Whether a build is at work on a dataset folder; also true of the folder in which it is built."""
-    place = folder.absolute()
+    place = folder.resolve()
     if _is_staged(place):
         return True
     if not _lock_of(place).exists():
@@ -98,6 +121,28 @@ def is_being_built(folder: Path) -> bool:
             return False
     except Timeout:
         return True
+
+
+def loadable_place(place: str | os.PathLike[str]) -> Path:
+    """The folder that a user names for a dataset, with ``~`` filled in.
+
+    Raises:
+        OutputError: ``load_dataset`` would not find a dataset there, since it would take the name for a pattern; or it
+            is a URL.
+    """
+    if url := re.match(r"\w[\w+.-]+:/", os.fspath(place)):
+        # The rest of a URL may hold a key.
+        raise OutputError(f"the output begins with {url[0]}, but a dataset goes into a local folder. {ELSEWHERE}.")
+    try:
+        folder = Path(place).expanduser().absolute()
+    except RuntimeError as error:
+        raise OutputError(f"the folder {os.fspath(place)} cannot be found: {error} {ELSEWHERE}.") from error
+    if found := re.search(r"::|[*?[]", str(folder)):
+        raise OutputError(
+            f"the folder {folder} has {found[0]!r} in its name, for which load_dataset would not find the dataset. "
+            f"{ELSEWHERE}."
+        )
+    return folder
 
 
 def _lock_of(place: Path) -> Path:
@@ -116,6 +161,10 @@ def _is_staged(folder: Path) -> bool:
 def _check_replaceable(place: Path) -> None:
     if not place.exists():
         return
+    if os.path.ismount(place):
+        raise OutputError(
+            f"{place} is where a disk or volume is mounted, which cannot be replaced in one step. Name a folder in it."
+        )
     if not place.is_dir():
         raise OutputError(f"{place} is a file, where a folder goes. {ELSEWHERE}.")
     if any(place.iterdir()) and not ((place / RECIPE_FILE).exists() and (place / LEDGER_FILE).exists()):
@@ -123,6 +172,22 @@ def _check_replaceable(place: Path) -> None:
             f"{place} is a folder with other things in it, not a dataset built by imageloom (no {RECIPE_FILE} and "
             f"{LEDGER_FILE}), so it is not replaced. {ELSEWHERE}, or empty it."
         )
+    if strange := sorted(str(path.relative_to(place)) for path in place.rglob("*") if _is_strange(path, place)):
+        more = f" and {len(strange) - 3:,} more" if len(strange) > 3 else ""
+        raise OutputError(
+            f"the dataset in {place} would be replaced, and with it {', '.join(strange[:3])}{more}, which imageloom "
+            f"did not write. Move that elsewhere and start again, or c{ELSEWHERE[1:]}."
+        )
+
+
+def _is_strange(path: Path, folder: Path) -> bool:
+    """Whether something in a dataset folder is not a part of the dataset."""
+    if (path.is_dir() and not path.is_symlink()) or path.name in OF_THE_SYSTEM:
+        return False
+    parts = path.relative_to(folder).parts
+    return not (
+        parts[0] in OURS if len(parts) == 1 else len(parts) == 2 and (parts[0] == "samples" or ShardName.of(path))
+    )
 
 
 def _exchange(new: Path, old: Path) -> None:
@@ -155,45 +220,3 @@ def file_stamp(path: Path) -> tuple[int, ...]:
     except FileNotFoundError:
         return ()
     return (found.st_ino, found.st_size, found.st_mtime_ns)
-
-
-def used_images(folders: Iterable[Path]) -> set[str]:
-    """The names of every image that a dataset below these folders uses: by its ledger, and by its shards.
-
-    Raises:
-        OutputError: there is no dataset below a folder, which may well be a slip, or a build is at work there.
-    """
-    used: set[str] = set()
-    for folder in folders:
-        datasets = [path.parent for path in sorted(folder.rglob(LEDGER_FILE))]
-        if not datasets:
-            raise OutputError(f"there is no dataset built by imageloom in or below {folder} (no {LEDGER_FILE}).")
-        for dataset in datasets:
-            if _is_staged(dataset):
-                raise OutputError(f"a build is at work in {dataset}, or was killed there; build again first.")
-            used.update(_images_of(dataset))
-    return used
-
-
-def _images_of(dataset: Path) -> set[str]:
-    import pyarrow.parquet as pq
-
-    ledger = pq.read_table(dataset / LEDGER_FILE, columns=["fingerprint"])
-    used = set(ledger["fingerprint"].drop_null().to_pylist())
-    for shard in sorted(dataset.glob(ANY_SHARD)):
-        file = pq.ParquetFile(shard)
-        # What a task made itself has no fingerprint; it is known by the name in the image column.
-        paths = [column.path for column in map(file.schema.column, range(len(file.schema))) if column.name == "path"]
-        for column in file.read(columns=paths).columns:
-            used.update(_texts(column.to_pylist()))
-    return used
-
-
-def _texts(values: Iterable[Any]) -> Iterator[str]:
-    for value in values:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, dict):
-            yield from _texts(value.values())
-        elif isinstance(value, list):
-            yield from _texts(value)

@@ -75,7 +75,8 @@ def dataset_asset(recipe: Recipe) -> Asset:
     """The dataset folder of a recipe, by its URL."""
     text = f"Images by {recipe.task.image_generation_model.model_name}, built by Imageloom."
     return Asset(
-        key=_file_key(recipe.output.path), properties=AssetProperties(name=recipe.name, description=text[:2_500])
+        key=_file_key(Path(recipe.output.path).expanduser()),
+        properties=AssetProperties(name=recipe.name, description=text[:2_500]),
     )
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from tasks_lib import ImageStore
 from tasks_lib.estimate import estimate
-from tasks_lib.folder import used_images
 from tasks_lib.recipe import load_recipe
 from tasks_lib.store.refusals import Refusal
+from tasks_lib.used_images import used_images
 from tests.endpoint import Endpoint
 from tests.faults import NOT_OK, OK
 from tests.recipes import Build, recipe_for

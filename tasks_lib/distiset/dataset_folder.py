@@ -11,7 +11,7 @@ from tasks_lib.distiset.embedding import embedded_groups
 from tasks_lib.distiset.marks import TableMark
 from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import OutputError, UsageError
-from tasks_lib.folder import CARD_FILE
+from tasks_lib.folder import CARD_FILE, loadable_place
 from tasks_lib.parquet_shards import ParquetShards
 from tasks_lib.shard_names import is_split_name, shards_of, split_folder, split_pattern
 
@@ -44,11 +44,12 @@ def write_dataset_folder(
         generate_card: whether ``README.md`` holds a text for people below its YAML.
 
     Raises:
-        OutputError: there is something in the folder, or it cannot be written.
+        OutputError: there is something in the folder, or it cannot be written, or ``load_dataset`` would not find it.
         UsageError: the Distiset is empty, or the name of a config or a split would not load again.
         ImageCellError: an image is not where its row says.
     """
     check_names(configs)
+    folder = loadable_place(folder)
     configs = _with_rows(configs)
     name = name or folder.name
     try:

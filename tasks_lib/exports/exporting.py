@@ -8,7 +8,7 @@ from tasks_lib.exports.built_config import BuiltConfig, OnRows
 from tasks_lib.exports.card import write_export_card
 from tasks_lib.exports.formats import ExportFormat, WriteFormat, loading
 from tasks_lib.exports.report import ExportReport
-from tasks_lib.folder import StagedFolder
+from tasks_lib.folder import StagedFolder, loadable_place
 
 __all__ = ["export_dataset"]
 
@@ -40,7 +40,7 @@ def export_dataset(
     """
     format_ = _format(to)
     read = BuiltConfig(Path(folder), config, on_rows)
-    place = Path(output) if output is not None else _place_beside(read, format_)
+    place = loadable_place(_place_beside(read, format_) if output is None else output)
     _check_place(place, read.folder)
     staged = StagedFolder(place)
     try:
