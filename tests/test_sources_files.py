@@ -101,7 +101,7 @@ def test_a_tsv_with_stray_quotes_keeps_its_rows(line: str) -> None:
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_table(name: str) -> None:
     """A file that Excel saved reads like any other."""
     separator = "," if name.endswith("csv") else "\t"
-    content = separator.join(['\ufeff"prompt"', "note\r\n0042"]) + separator + '007\r\n"a\r\nb"' + separator + "3\r\n"
+    content = separator.join(['\ufeff"prompt"', "note\r\n0042"]) + separator + '7\r\n"a\r\nb"' + separator + "3\r\n"
     assert rows_of_file(name, content) == [{"prompt": "0042", "note": 7}, {"prompt": "a\r\nb", "note": 3}]
 
 
@@ -109,6 +109,28 @@ def test_types_are_inferred_from_the_whole_file() -> None:
     """A word far behind many numbers makes a column text instead of an error."""
     numbers = "".join(f"prompt,{number}\n" for number in range(150_000))
     assert rows_of_file("prompts.csv", f"prompt,n\n{numbers}prompt,word\n")[-1] == {"prompt": "prompt", "n": "word"}
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["007", "10"], ["007", "10"]),
+        (["01.50", "2"], ["01.50", "2"]),
+        (["-01", ""], ["-01", None]),
+        (["12345678901234567890", "1"], ["12345678901234567890", "1"]),
+        (["9223372036854775808", "1"], ["9223372036854775808", "1"]),
+        (["9223372036854775807", "-1"], [2**63 - 1, -1]),
+        (["0", "-0.5", "1e5", "12345678901234567890.5"], [0.0, -0.5, 1e5, 12345678901234567890.5]),
+        (["0", "100", ""], [0, 100, None]),
+    ],
+)
+def test_numbers_of_a_csv_lose_nothing(written: list[str], read: list[Any]) -> None:
+    """Digits that no number holds (``007``, an id of 20 digits) stay text, the whole column; others are numbers."""
+    for name, separator in (("a.csv", ","), ("a.tsv", "\t")):
+        content = "".join(f"p{separator}{value}{separator}1\n" for value in written)
+        rows = rows_of_file(name, f"prompt{separator}id{separator}n\n{content}")
+        assert [row["id"] for row in rows] == read
+        assert [row["n"] for row in rows] == [1] * len(read)
 
 
 def test_a_row_may_be_megabytes_long() -> None:
@@ -184,7 +206,10 @@ FAULTS: dict[str, tuple[str, str | bytes, str]] = {
     "repeated column": ("a.csv", "prompt,n,n\na,1,2\n", "more than one column 'n'"),
     "latin-1 txt": ("a.txt", "caf\xe9\n".encode("latin-1"), "not UTF-8"),
     "latin-1 jsonl": ("a.jsonl", '{"prompt": "caf\xe9"}\n'.encode("latin-1"), "not UTF-8"),
-    "latin-1 csv": ("a.csv", "prompt\ncaf\xe9\n".encode("latin-1"), "invalid UTF8"),
+    "latin-1 csv": ("a.csv", "prompt\ncaf\xe9\n".encode("latin-1"), "not UTF-8"),
+    "latin-1 column": ("a.csv", "prompt,label\na,gr\xfcn\nb,rot\n".encode("latin-1"), "not UTF-8.* Save it as UTF-8"),
+    "latin-1 header": ("a.tsv", "prompt\tgr\xf6\xdfe\na\t1\n".encode("latin-1"), "not UTF-8"),
+    "utf-16 csv": ("a.csv", "prompt,n\na,1\n".encode("utf-16"), "not UTF-8"),
     "not parquet": ("a.parquet", "prompt\n", r"a\.parquet cannot be read"),
 }  # fmt: skip
 

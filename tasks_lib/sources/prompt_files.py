@@ -20,6 +20,9 @@ SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
 _JSON_ROWS_AT_ONCE = 10_000
 _LARGEST_CSV_BLOCK = 2**31 - 1
+_NO_INTEGER = r"^\s*[+-]?0\d"
+_NO_FLOAT = rf"{_NO_INTEGER}|^\s*[+-]?\d{{19,}}\s*$"
+"""What a number would not give back; a long integer is read as a float only where it does not fit 64 bits."""
 _NOT_TEXT = "half of a surrogate pair and so no text that a file can hold"
 _QUOTED_TSV_FIELD = re.compile(rb'(?:(?<=[\t\r\n])|\A)"[^"]*(?:""[^"]*)*"(?=[\t\r\n]|\Z)')
 
@@ -28,7 +31,8 @@ def read_prompt_file(path: Path, prompt_column: str, limit: int | None = None) -
     """Read a file of prompts, UTF-8 with or without a byte order mark, lines ending in LF, CRLF or CR.
 
     Text has one prompt a line, and blank lines are skipped. In CSV the prompt column is text whatever it looks
-    like, the types of other columns are inferred, an empty cell is null and ``""`` is an empty string.
+    like, the types of other columns are inferred, an empty cell is null and ``""`` is an empty string. A column stays
+    text where numbers would lose something: a leading zero (``007``), or the last digits of 20.
     A TSV is read with CSV's quotes when all its quotes are CSV's, as spreadsheets and CSV libraries write them.
     One quote elsewhere means that no field is quoted (as in IANA's text/tab-separated-values) and that every
     quote of the file belongs to its text.
@@ -123,11 +127,29 @@ def _read_text(path: Path, prompt_column: str, limit: int | None) -> "pyarrow.Ta
 
 
 def _read_csv(path: Path, prompt_column: str) -> "pyarrow.Table":
+    from pyarrow import compute, types
+
+    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    # The reader takes a column that is not UTF-8 for binary, and says nothing.
+    data.decode()
+    is_tsv = path.suffix.lower() == ".tsv"
+    table = _parse_csv(data, is_tsv, [prompt_column])
+    patterns = {
+        at: _NO_INTEGER if types.is_integer(column.type) else _NO_FLOAT
+        for at, column in enumerate(table.schema)
+        if types.is_integer(column.type) or types.is_floating(column.type)
+    }
+    texts = _parse_csv(data, is_tsv, table.column_names) if patterns else table
+    for at, pattern in patterns.items():
+        if compute.any(compute.match_substring_regex(texts[at], pattern)).as_py():
+            table = table.set_column(at, table.column_names[at], texts[at])
+    return table
+
+
+def _parse_csv(data: bytes, is_tsv: bool, text_columns: Sequence[str]) -> "pyarrow.Table":
     import pyarrow
     from pyarrow import csv
 
-    data = path.read_bytes().removeprefix(codecs.BOM_UTF8)
-    is_tsv = path.suffix.lower() == ".tsv"
     quoted = not is_tsv or b'"' not in _QUOTED_TSV_FIELD.sub(b"", data)
     return csv.read_csv(
         pyarrow.BufferReader(data),
@@ -139,7 +161,7 @@ def _read_csv(path: Path, prompt_column: str) -> "pyarrow.Table":
         ),
         # A prompt may be the word "null" or "NA".
         convert_options=csv.ConvertOptions(
-            column_types={prompt_column: pyarrow.string()},
+            column_types=dict.fromkeys(text_columns, pyarrow.string()),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
