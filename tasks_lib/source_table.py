@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["read_source"]
 
 MOST_SPLITS = 100
+TYPE_OF_A_FEATURE = "_type"
+"""No column and no field may have this name, in which `datasets` keeps their types."""
 
 
 def read_source(recipe: Recipe, limit: int | None = None) -> "pa.Table":
@@ -64,23 +66,37 @@ def _check_free(recipe: Recipe, found: list[str]) -> None:
 
 
 def _check_types(schema: "pa.Schema") -> None:
-    """Find out now, not when the first images are paid for and written."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    """Find out now, not when the images are paid for and written."""
+    from pyarrow import ArrowException
 
     for column in schema:
-        if is_plain(column.type):
+        if is_plain(column.type) and column.name != TYPE_OF_A_FEATURE:
             continue
-        from datasets import Features
-
         try:
-            features = Features.from_arrow_schema(pa.schema([column]))
-            pq.ParquetWriter(pa.BufferOutputStream(), features.arrow_schema).close()
-        except (pa.ArrowException, ValueError) as error:
+            _write_nothing(column)
+        except (ArrowException, ValueError) as error:
             raise SourceError(
                 f"the prompts have the column '{column.name}' of type {column.type}, which a dataset cannot hold: "
-                f"{error} Leave it out of the source, or make it text."
+                f"{error} Leave it out of the source, rename it, or give it another type, such as string."
             ) from error
+
+
+def _write_nothing(column: "pa.Field") -> None:
+    """Do with no rows of a column what a build does with all of them: Parquet, the card's YAML, samples of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import DatasetInfo, Features
+    from datasets.info import DatasetInfosDict
+    from huggingface_hub import DatasetCardData
+
+    schema = pa.schema([column])
+    schema.empty_table().take(pa.array([], pa.int64()))
+    features = Features.from_arrow_schema(schema)
+    pq.ParquetWriter(pa.BufferOutputStream(), features.arrow_schema).close()
+    try:
+        DatasetInfosDict(default=DatasetInfo(features=features)).to_dataset_card_data(DatasetCardData())
+    except TypeError as error:
+        raise ValueError(f"'{TYPE_OF_A_FEATURE}' is what `datasets` calls the type of a column.") from error
 
 
 def _check_splits(table: "pa.Table", column: str) -> None:

@@ -53,12 +53,29 @@ def test_a_file_that_bites_is_one_error(in_folder: Path, fault: str) -> None:
     assert [path.name for path in in_folder.iterdir()] == ["prompts.jsonl"]
 
 
-def test_a_type_that_no_dataset_holds_is_one_error(in_folder: Path) -> None:
-    """A column of a Parquet file that `datasets` knows no type for is named before anything is spent."""
-    map_type = pyarrow.map_(pyarrow.string(), pyarrow.int64())
-    pq.write_table(pyarrow.table({"prompt": ["a"], "m": pyarrow.array([[("k", 1)]], map_type)}), "prompts.parquet")
-    with pytest.raises(SourceError, match=r"column 'm' of type map<string, int64.*>, which a dataset cannot hold"):
+UNHELD: dict[str, tuple[str, pyarrow.Array, str]] = {
+    "a map": (
+        "m",
+        pyarrow.array([[("k", 1)]], pyarrow.map_(pyarrow.string(), pyarrow.int64())),
+        "map<string, int64.*>",
+    ),
+    "a view": ("v", pyarrow.array(["x"], pyarrow.string_view()), "string_view"),
+    "a list of views": ("v", pyarrow.array([["x"]], pyarrow.list_(pyarrow.string_view())), "list<.*string_view>"),
+    "a reserved name": ("_type", pyarrow.array(["x"]), "string"),
+    "a reserved name within": ("s", pyarrow.array([[{"_type": "x"}]]), "list<.*_type: string>>"),
+}
+
+
+@pytest.mark.parametrize("fault", UNHELD)
+def test_a_column_that_no_dataset_holds_is_one_error(in_folder: Path, fault: str) -> None:
+    """A column whose type or name a dataset or its card cannot have is named before anything is spent."""
+    name, column, found = UNHELD[fault]
+    pq.write_table(pyarrow.table({"prompt": ["a"], name: column}), "prompts.parquet")
+    with pytest.raises(
+        SourceError, match=f"column '{name}' of type {found}, which a dataset cannot hold: .* rename it"
+    ):
         Build(load_recipe(drawn_by(FLAT, {"path": "prompts.parquet"})))
+    assert [path.name for path in in_folder.iterdir()] == ["prompts.parquet"]
 
 
 SPLITS = ["../x", "/absolute", "a b", "a/b", "a-b", "", None, "train\n", "x" * 101, "é" * 51, "all"]
