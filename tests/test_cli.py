@@ -180,10 +180,10 @@ def test_a_build_that_is_stopped_keeps_what_arrived(
 
 
 def test_names_in_brackets_are_printed_as_they_are(recipe_file: Path, prefect_server: None) -> None:
-    """A folder whose name looks like markup of the terminal is no reason to fail after a build."""
+    """A folder whose name looks like markup of the terminal is refused, and named as it is."""
     done = imageloom("build", "recipe.yaml", "--limit", "2", "--output", "d[/x]")
-    assert done.returncode == 0, done.stderr
-    assert str(Path("d[/x]").absolute()) in done.stdout.replace("\n", "")
+    assert done.returncode == 2
+    assert f"imageloom: the folder {Path('d[/x]').absolute()} has '[' in its name" in done.stderr.replace("\n", "")
 
 
 def test_a_password_is_no_parameter(recipe_file: Path) -> None:
