@@ -29,7 +29,7 @@ def gallery(
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Write gallery.html, one page that shows every image of a dataset folder."""
+    """Write gallery.html, one page with the images of a dataset folder, or an even sample of a large one."""
     with one_sentence_errors(debug):
         from tasks_lib.gallery import write_gallery
 

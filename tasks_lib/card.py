@@ -85,7 +85,7 @@ def _body(recipe: Recipe, report: BuildReport, features: "Features", samples: Se
         trained=model.trained,
         source_type="trainedAlgorithmicMedia" if model.trained else "algorithmicMedia",
         loaded=_loaded(recipe, report),
-        others=_others(report),
+        held=_held(recipe, report),
         features=features,
         options=canonical_json({**model.identity()["settings"], **model.get_generation_kwargs()}),
         price="not stated" if price is None else f"{dollars(price)} an image",
@@ -108,9 +108,15 @@ def _checks(recipe: Recipe, report: BuildReport) -> dict[str, int]:
     return {**dict.fromkeys(recipe.checks.on, 0), **report.rejections}
 
 
-def _others(report: BuildReport) -> str:
+def _held(recipe: Recipe, report: BuildReport) -> str:
+    """What is in each config; the images of a group stay in one row, and with the worst of them in one config."""
+    grouped = recipe.task.group_generations
     told = {
-        "rejected": "\nThe `rejected` config holds the images that a check turned down, with the reason in `error`.",
-        "failed": "\nThe `failed` config holds the prompts without an image, with the reason in `error`.",
+        "default": f"the {'rows whose images all' if grouped else 'images that'} came and passed the checks, "
+        "in the order of their prompts",
+        "rejected": "the images that a check turned down, with the reason in `error`",
+        "failed": "the rows that lack an image, with the images that came and the reason in `error`"
+        if grouped
+        else "the prompts without an image, with the reason in `error`",
     }
-    return "".join(text for config, text in told.items() if config in report.splits)
+    return "".join(f"The `{config}` config holds {text}.\n" for config, text in told.items() if config in report.splits)

@@ -37,12 +37,13 @@ def card_metadata(
     from huggingface_hub import DatasetCardData
 
     first = next(iter(infos.values()), None)
+    default = "default" if "default" in paths else next(iter(paths), None)
     rows = sum(split.num_examples for split in (first.splits or {}).values()) if first else 0
     data = DatasetCardData(
         pretty_name=name,
         tags=list(dict.fromkeys(["synthetic", "imageloom", *tags])),
         size_categories=[next((size for most, size in SIZES if rows < most), "n>1M")],
-        configs=[_config(config, splits, shards[config]) for config, splits in paths.items()],
+        configs=[_config(config, splits, shards[config], config == default) for config, splits in paths.items()],
         **facts,
     )
     DatasetInfosDict(infos).to_dataset_card_data(data)
@@ -88,9 +89,9 @@ def loading(source: str, config: str = "default", split: str | None = None, colu
     return "\n".join(lines)
 
 
-def _config(config: str, splits: Mapping[str, str], shards: Iterable[Path]) -> dict[str, Any]:
+def _config(config: str, splits: Mapping[str, str], shards: Iterable[Path], is_default: bool) -> dict[str, Any]:
     files = [{"split": split, "path": path} for split, path in splits.items()]
-    default = {"default": True} if config == "default" else {}
+    default = {"default": True} if is_default else {}
     # `load_dataset` caches a local folder by its last name and by what the card says of configs, not by its data:
     # without this it gives the rows of an earlier build whose sizes were the same.
     return {"config_name": config, **default, "description": f"sha256 {_digest(shards)}", "data_files": files}

@@ -63,7 +63,7 @@ class BuildReport:
 
     @property
     def images(self) -> int:
-        """Generations with a good image."""
+        """Generations whose image came and passed; of a group, the default config holds them only if all did."""
         return self.counts.get("ok", 0)
 
     @property

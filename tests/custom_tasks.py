@@ -17,6 +17,7 @@ from tasks_lib import (
     StepOutput,
     image_from_str,
 )
+from tasks_lib.errors import RefusedError
 
 __all__ = [
     "BrokenTask",
@@ -26,6 +27,7 @@ __all__ = [
     "Forgetful",
     "LoudGeneration",
     "MirroringTask",
+    "OneCatOnly",
     "PosterTask",
     "StubbornTask",
     "StumblingTask",
@@ -157,6 +159,15 @@ class FlatColour(ImageGenerationModel):
         colour = ((request.seed or 0) % 256, len(request.prompt) % 256, request.number % 256)
         Image.new("RGB", (self.side, self.side), colour).save(buffer, "PNG")
         return buffer.getvalue()
+
+
+class OneCatOnly(FlatColour):
+    """Refuses a second image of a cat."""
+
+    async def agenerate(self, request: ImageRequest) -> ImageAnswer | bytes:
+        if request.number == 1 and "cat" in request.prompt:
+            raise RefusedError("a second cat")
+        return await super().agenerate(request)
 
 
 class LoudGeneration(ImageGeneration):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Features, Image, Value
+from datasets import Features, Image, Value, load_dataset
 from huggingface_hub import DatasetCard
 from markdown_it import MarkdownIt
 
@@ -16,6 +16,8 @@ from tasks_lib.recipe import load_recipe
 from tasks_lib.report import BuildReport
 from tasks_lib.shard_names import ShardName, split_folder
 from tasks_lib.shards import SplitSize
+from tests.built_folders import build_recipe
+from tests.recipes import FLAT, drawn_by
 
 GOLDEN = Path(__file__).with_name("golden") / "card.md"
 TEXT = {
@@ -60,6 +62,29 @@ def test_the_hub_reads_its_metadata(tmp_path: Path) -> None:
         ["synthetic", "imageloom", "text-to-image", "shapes"],
     )
     assert [config["config_name"] for config in data.configs] == ["default", "rejected"]
+
+
+def test_without_good_images_the_first_config_is_what_loads(in_folder: Path) -> None:
+    """A dataset of which nothing came and passed loads without a config's name, and its card promises no other."""
+    checks, limits = {"min_side": 999}, {"max_failure_rate": 1.0}
+    report = build_recipe(drawn_by(FLAT, ["a cat", ""], checks=checks, limits=limits)).report
+    assert report is not None and sorted(report.splits) == ["failed", "rejected"]
+    loaded = load_dataset("dataset", split="train")
+    assert loaded["status"] == load_dataset("dataset", next(iter(report.splits)), split="train")["status"]
+    card = Path("dataset/README.md").read_text(encoding="utf-8")
+    assert "`rejected` config holds" in card and "`failed` config holds" in card and "`default` config" not in card
+
+
+def test_the_card_says_where_the_images_of_a_group_are(in_folder: Path) -> None:
+    """Of a group of which one image was refused, the others are in the config ``failed``, and the card says that."""
+    grouped = {"num_generations": 2, "group_generations": True}
+    build_recipe(drawn_by({"type": "tests.custom_tasks:OneCatOnly"}, ["a cat", "a dog"], task=grouped))
+    (row,) = load_dataset("dataset", "failed", split="train")
+    assert [image is None for image in row["image"]] == [False, True] and row["status"] == "refused"
+    card = Path("dataset/README.md").read_text(encoding="utf-8")
+    assert "3 synthetic images, made from 2 prompts" in card
+    assert "The `default` config holds the rows whose images all came and passed the checks" in card
+    assert "The `failed` config holds the rows that lack an image, with the images that came and the reason" in card
 
 
 def test_a_citation_stays_in_its_fence(tmp_path: Path) -> None:

@@ -152,6 +152,32 @@ def test_a_lost_image_is_told(tmp_path: Path) -> None:
         Distiset(default=rows).write_dataset_folder(tmp_path / "folder")
 
 
+def test_a_distiset_without_a_default_config_loads(tmp_path: Path) -> None:
+    """Where no config is called default, ``load_dataset(folder)`` gives the first, and each by its name."""
+    folder = Distiset({name: Dataset.from_dict({"n": [n]}) for n, name in enumerate("ba")}).write_dataset_folder(
+        tmp_path / "folder"
+    )
+    assert [load_dataset(str(folder), *name)["train"]["n"] for name in ([], ["b"], ["a"])] == [[0], [0], [1]]
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"n": ["one"]}, r"column 'n': Value\('int64'\) in the split 'train', Value\('string'\) in 'test'"),
+        ({"n": [1], "m": [1]}, r"column 'm': nothing in the split 'train', Value\('int64'\) in 'test'"),
+        ({"m": [1]}, r"column 'n': .* nothing in 'test'"),
+    ],
+)
+def test_splits_with_other_columns_are_refused(tmp_path: Path, other: dict[str, list[Any]], told: str) -> None:
+    """Splits of a config whose columns differ, which would not load again, are refused by the column's name."""
+    splits = DatasetDict(train=Dataset.from_dict({"n": [1]}), test=Dataset.from_dict(other))
+    with pytest.raises(UsageError, match=rf"splits of the config 'default' differ in the {told}"):
+        Distiset(default=splits).write_dataset_folder(tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
+    other_config = Distiset(default=splits["train"], other=splits["test"]).write_dataset_folder(tmp_path / "configs")
+    assert load_dataset(str(other_config), "other", split="train")[:] == other
+
+
 def test_configs_share_no_folder(tmp_path: Path) -> None:
     """Configs whose shards would lie in one folder are refused."""
     rows = Dataset.from_dict({"n": [1]})

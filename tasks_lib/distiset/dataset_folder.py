@@ -45,12 +45,14 @@ def write_dataset_folder(
 
     Raises:
         OutputError: there is something in the folder, or it cannot be written, or ``load_dataset`` would not find it.
-        UsageError: the Distiset is empty, or the name of a config or a split would not load again.
+        UsageError: the Distiset is empty, or the name of a config or a split would not load again, or the splits of a
+            config have different columns.
         ImageCellError: an image is not where its row says.
     """
     check_names(configs)
     folder = loadable_place(folder)
     configs = _with_rows(configs)
+    _check_columns(configs)
     name = name or folder.name
     try:
         if folder.exists() and any(folder.iterdir()):
@@ -112,6 +114,21 @@ def _with_rows(configs: Mapping[str, Config]) -> dict[str, Config]:
     if not found:
         raise UsageError(f"the Distiset has no row (in {', '.join(map(repr, configs))}), so there is nothing to write.")
     return found
+
+
+def _check_columns(configs: Mapping[str, Config]) -> None:
+    """Whether all splits of a config have the columns of the first, as ``load_dataset`` expects."""
+    for config, value in configs.items():
+        first, *others = splits_of(value).items()
+        for split, dataset in others:
+            for column in {**first[1].features, **dataset.features}:
+                types = [str(each.features.get(column, "nothing")) for each in (first[1], dataset)]
+                if types[0] != types[1]:
+                    raise UsageError(
+                        f"the splits of the config {config!r} differ in the column {column!r}: {types[0]} in the split "
+                        f"{first[0]!r}, {types[1]} in {split!r}. load_dataset reads one set of columns; cast them, or "
+                        "put the splits into configs of their own."
+                    )
 
 
 def _write_config(config: Config, folder: Path, mark: TableMark | None) -> "DatasetInfo":

@@ -180,7 +180,8 @@ class Distiset(dict[str, Any]):
 
         Raises:
             OutputError: there is something in the folder, or it cannot be written.
-            UsageError: there is nothing to write, or a config or split has a name that would not load again.
+            UsageError: there is nothing to write, or it would not load again: the name of a config or split, or splits
+                of one config with different columns.
             ImageCellError: an image is not where its row says.
         """
         return write_dataset_folder(
