@@ -1,9 +1,7 @@
 """One build, from recipe to dataset folder; an orchestrator brings the batches and takes them back in order."""
 
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks_lib.batches import Batch, RowResult, cut_batches, rows_a_batch
@@ -13,7 +11,7 @@ from tasks_lib.columns import dataset_features, image_columns
 from tasks_lib.distiset import Distiset
 from tasks_lib.errors import TooManyFailuresError
 from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder, loadable_place
-from tasks_lib.gallery import sample_thumbnails, write_gallery
+from tasks_lib.gallery import write_gallery, write_samples
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.ledger import Ledger
 from tasks_lib.marking.choice import open_mark
@@ -104,7 +102,7 @@ class Build:
         report = self._report(sizes)
         folder = self._staged.path
         (folder / RECIPE_FILE).write_text(self.recipe.to_yaml(), encoding="utf-8")
-        samples = _write_samples(folder)
+        samples = write_samples(folder)
         write_card(folder, self.recipe, report, self._features, sizes, samples)
         # Bounded in time and memory; `imageloom gallery` shows more where that is wanted.
         write_gallery(folder, title=self.recipe.name, max_bytes=10_000_000, max_rows=2_000)
@@ -215,19 +213,6 @@ def _grouped(results: Sequence[RowResult]) -> dict[tuple[str, str], list[Row]]:
         if config:
             groups.setdefault((config, result.split), []).append(result.columns)
     return groups
-
-
-def _write_samples(folder: Path) -> list[str]:
-    """A few small pictures for the card."""
-    names = []
-    (folder / "samples").mkdir()
-    for number, data in enumerate(sample_thumbnails(folder, count=6)):
-        name = f"samples/{number}.webp"
-        (folder / name).write_bytes(data)
-        names.append(name)
-    if not names:
-        shutil.rmtree(folder / "samples")
-    return names
 
 
 def _check_failures(distiset: Distiset, recipe: Recipe) -> None:

@@ -23,7 +23,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from tasks_lib.folder import CARD_FILE
-from tasks_lib.gallery.entries import Row, read_entries
+from tasks_lib.gallery.entries import Entry, read_entries
 from tasks_lib.gallery.shards import evenly_spread, find_shards, wanted_rows
 from tasks_lib.publishing.report import PublishReport
 from tasks_lib.report import BuildReport, count_of, dollars
@@ -172,7 +172,7 @@ def _one_line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
-def _cell(entry: Row) -> str | None:
+def _cell(entry: Entry) -> str | None:
     uri = (entry["picture"] or {}).get("uri")
     prompt = _one_line(entry["prompt"] or "")
     lines = textwrap.wrap(prompt, CAPTION_WIDTH, max_lines=CAPTION_LINES, placeholder=" …")

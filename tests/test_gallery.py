@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks_lib.errors import UsageError
-from tasks_lib.gallery import sample_thumbnails, write_gallery
+from tasks_lib.gallery import write_gallery, write_samples
 from tasks_lib.gallery.shards import evenly_spread
 from tests.gallery_dataset import GENERATION, IMAGE, data_of, drawing, row, write_folder, write_shard
 
@@ -144,11 +144,11 @@ def test_damaged_images_are_told_and_stop_nothing(tmp_path: Path) -> None:
     pictures = [entry["picture"] for entry in data_of(write_gallery(tmp_path))["entries"]]
     assert ["trouble" in picture for picture in pictures] == [True, True, True, False]
     assert "object at 0x" not in json.dumps(pictures)
-    assert len(sample_thumbnails(tmp_path)) == 1
+    assert write_samples(tmp_path) == ["samples/0.webp"]
 
 
 def test_pictures_are_as_large_as_the_size_allows(tmp_path: Path) -> None:
-    """Pictures are the images where those fit, else 512 px, 384 or the thumbnail's side; what is left out is told."""
+    """Pictures are the images where those fit, else 512 px, 384 or 224; what is left out is told."""
     rows = [row(number, (640, 480), "JPEG") for number in range(24)]
     write_shard(tmp_path / "data/train-00000-of-00001.parquet", rows)
     sides = []
@@ -212,14 +212,17 @@ def test_even_samples(total: int, count: int) -> None:
     assert not gaps or (min(gaps) > 0 and max(gaps) - min(gaps) <= 1)
 
 
-def test_sample_thumbnails_are_small_webps_of_good_images(folder: Path) -> None:
-    """Samples are WebP of at most the side asked for, spread over the default config; a small config gives fewer."""
-    samples = sample_thumbnails(folder, count=6, side=48)
+def test_samples_are_small_webps_of_good_images(tmp_path: Path) -> None:
+    """Samples are six WebP of at most 224 pixels, spread over the default config; a small config gives fewer."""
+    rows = [row(number, (640, 480), "JPEG") for number in range(24)]
+    write_shard(tmp_path / "large/data/train-00000-of-00001.parquet", rows)
+    samples = [(tmp_path / "large" / name).read_bytes() for name in write_samples(tmp_path / "large")]
     images = [Image.open(io.BytesIO(data)) for data in samples]
-    assert [(image.format, max(image.size)) for image in images] == [("WEBP", 48)] * 6
+    assert [(image.format, max(image.size)) for image in images] == [("WEBP", 224)] * 6
     assert len(set(samples)) == 6
-    assert len(sample_thumbnails(folder, count=100)) == 24
-    assert sample_thumbnails(folder / "elsewhere") == []
+    write_shard(tmp_path / "small/data/train-00000-of-00001.parquet", rows[:2])
+    assert write_samples(tmp_path / "small") == ["samples/0.webp", "samples/1.webp"]
+    assert write_samples(tmp_path / "elsewhere") == []
 
 
 def _golden(page: Path) -> str:

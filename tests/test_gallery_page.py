@@ -113,11 +113,11 @@ def test_the_page_is_walked_by_keys(folder: Path, watched: Watched) -> None:
 
 
 def test_prompts_cannot_inject(tmp_path: Path, watched: Watched) -> None:
-    """Markup in prompts, labels, errors, titles and notes is shown as the text that it is."""
+    """Markup in prompts, labels, errors and titles is shown as the text that it is."""
     attacks = [ATTACK, "<b>bold</b>", "'\"><svg onload=alert(1)>", "\u2028${alert(1)} {{ 7 * 7 }}"]
     rows = [row(n, prompt=text, colour=text, error=text, model_name=text) for n, text in enumerate(attacks * 2)]
     write_shard(tmp_path / "data/train-00000-of-00001.parquet", rows)
-    page = watched.open(write_gallery(tmp_path, title=ATTACK, notes=[ATTACK]))
+    page = watched.open(write_gallery(tmp_path, title=ATTACK))
     assert page.locator("h1").text_content() == ATTACK
     assert page.locator("#sheet .caption").first.text_content() == f"0{ATTACK}"
     page.locator("#sheet button").first.click()

@@ -1,9 +1,10 @@
 """What the gallery's visitor chooses from: values to filter by, and numbers to order by."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from tasks_lib.gallery.entries import Row
+from tasks_lib.gallery.entries import Entry
 
 __all__ = ["find_facets", "find_orders"]
 
@@ -11,7 +12,7 @@ LABEL_VALUES = range(2, 31)
 """A column with so many distinct values becomes a filter."""
 
 
-def find_facets(entries: Sequence[Row]) -> list[Row]:
+def find_facets(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """What to filter by, each with its values in order: split, model and label columns.
 
     A column in which no value repeats, such as an id or a score, tells entries apart and groups none: no filter.
@@ -26,7 +27,7 @@ def find_facets(entries: Sequence[Row]) -> list[Row]:
     return facets
 
 
-def find_orders(entries: Sequence[Row]) -> list[Row]:
+def find_orders(entries: Sequence[Entry]) -> list[dict[str, Any]]:
     """What to order by: columns that hold different numbers, such as a score, and then cost and time.
 
     Each has the label that people see, and the part of an entry and the name in it where the number stands.
@@ -39,11 +40,11 @@ def find_orders(entries: Sequence[Row]) -> list[Row]:
     return [order for order in candidates if len(_numbers(entries, order)) > 1]
 
 
-def _columns(entries: Sequence[Row]) -> list[str]:
+def _columns(entries: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys(name for entry in entries for name in entry["columns"]))
 
 
-def _numbers(entries: Sequence[Row], order: Row) -> set[float]:
+def _numbers(entries: Sequence[Entry], order: Mapping[str, str]) -> set[float]:
     values = (entry[order["part"]].get(order["name"]) for entry in entries)
     return {value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool)}
 

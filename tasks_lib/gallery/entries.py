@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import UnidentifiedImageError
 
+from tasks_lib.columns import ACCOUNT_COLUMNS
 from tasks_lib.gallery.shards import Rows, Shard
 from tasks_lib.images import DAMAGED
+from tasks_lib.tasks import Row
 from tasks_lib.thumbnails import original, thumbnail_or_original
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Row", "read_entries", "read_images"]
+__all__ = ["Entry", "read_entries", "read_images"]
 
-Row = dict[str, Any]
+Entry = dict[str, Any]
+"""What the page's script reads of one image."""
 
-ACCOUNT_COLUMNS = ("model_name", "status", "error", "generation")
+TOLD_COLUMNS = frozenset(["model_name", *ACCOUNT_COLUMNS])
 """Columns that tell how an image came about; all others are the source's."""
 
 SAFE_INTEGER = 2**53
@@ -31,7 +34,7 @@ SAFE_INTEGER = 2**53
 LONGEST_TEXT = 2_000
 
 
-def read_entries(rows: Iterable[Rows], side: int | None) -> Iterator[Row]:
+def read_entries(rows: Iterable[Rows], side: int | None) -> Iterator[Entry]:
     """The entries of rows, in order.
 
     Args:
@@ -72,14 +75,14 @@ class _RowShape:
 
         images = [column.name for column in schema if _is_image(column.type)]
         texts = [column.name for column in schema if types.is_string(column.type) or types.is_large_string(column.type)]
-        texts = [name for name in texts if name not in ACCOUNT_COLUMNS]
+        texts = [name for name in texts if name not in TOLD_COLUMNS]
         # By the names of our tasks; else the last, since made images stand after those of the source.
         image = next((name for name in ("edited_image", "image") if name in images), images[-1] if images else None)
         prompt = "prompt" if "prompt" in texts else next(iter(texts), None)
         outputs = frozenset(schema.names[schema.names.index(image) + 1 :] if image else ())
         return cls(prompt, image, tuple(name for name in images if name != image), outputs)
 
-    def entries(self, shard: Shard, number: int, row: Row, side: int | None) -> list[Row]:
+    def entries(self, shard: Shard, number: int, row: Row, side: int | None) -> list[Entry]:
         """One entry for each image of a row: one, or several where generations are grouped."""
         cell = row.get(self.image) if self.image else None
         grouped, cells = isinstance(cell, list), _as_list(cell)
@@ -112,7 +115,7 @@ class _RowShape:
 
     def _columns(self, row: Row, index: int | None) -> Row:
         """The other columns; of a grouped row's outputs, what belongs to the image of this index."""
-        told_elsewhere = {self.prompt, self.image, *self.further_images, *ACCOUNT_COLUMNS}
+        told_elsewhere = {self.prompt, self.image, *self.further_images, *TOLD_COLUMNS}
         return {
             name: _plain(value if index is None or name not in self.outputs else _nth(value, index))
             for name, value in row.items()

@@ -3,49 +3,44 @@
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from tasks_lib.errors import UsageError
 from tasks_lib.gallery.choices import find_facets, find_orders
-from tasks_lib.gallery.entries import Row, read_entries, read_images
+from tasks_lib.gallery.entries import Entry, read_entries, read_images
 from tasks_lib.gallery.shards import Rows, Shard, evenly_spread, find_shards, wanted_rows
 from tasks_lib.gallery.twins import read_twins, with_twins
 from tasks_lib.images import DAMAGED
 from tasks_lib.thumbnails import thumbnail
 
-__all__ = ["sample_thumbnails", "write_gallery"]
+__all__ = ["write_gallery", "write_samples"]
 
-PICTURE_SIDES = (None, 512, 384)
-"""Tried before the thumbnail's side, so that a small dataset is shown large: the images themselves, then pixels."""
+THUMBNAIL_SIDE = 224
+PICTURE_SIDES = (None, 512, 384, THUMBNAIL_SIDE)
+"""Tried in this order, so that a small dataset is shown large: the images themselves, then longest sides in pixels."""
+SAMPLES = 6
 PROBED_ROWS = 32
 SCRIPTS = ("gallery.js", "gallery_order.js", "gallery_keys.js", "gallery_detail.js", "gallery_start.js")
 
 
 def write_gallery(
-    folder: Path,
-    *,
-    title: str | None = None,
-    max_bytes: int = 20_000_000,
-    max_rows: int = 20_000,
-    thumbnail_side: int = 224,
-    notes: Sequence[str] = (),
+    folder: Path, *, title: str | None = None, max_bytes: int = 20_000_000, max_rows: int = 20_000
 ) -> Path:
     """Write ``gallery.html`` into a dataset folder; the same folder gives the same bytes.
 
-    Each image is there once, as large as ``max_bytes`` allows: as it is, or in 512 pixels, 384, or
-    ``thumbnail_side``. If even those are too many, the page shows rows sampled evenly and says so; a near duplicate
-    brings the image that it looks like.
+    Each image is there once, as large as ``max_bytes`` allows: as it is, or in 512 pixels, 384, or 224. If even
+    those are too many, the page shows rows sampled evenly and says so; a near duplicate brings the image that it looks
+    like.
 
     Args:
         folder: a dataset folder.
         title: heading of the page; the folder's name by default.
         max_bytes: the page has at most so many bytes.
         max_rows: the page shows at most so many rows.
-        thumbnail_side: longest side of the smallest pictures, in pixels.
-        notes: sentences to stand below the heading, as plain text.
 
     Returns:
         The path of the page.
@@ -56,30 +51,38 @@ def write_gallery(
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder} to make a gallery of. Give the folder of a dataset.")
     shards = find_shards(folder)
-    page = _Page(title or folder.resolve().name, tuple(notes), sum(shard.rows for shard in shards), max_bytes)
-    html = _fitting_page(page, folder, shards, max_rows, thumbnail_side)
+    page = _Page(title or folder.resolve().name, sum(shard.rows for shard in shards), max_bytes)
+    html = _fitting_page(page, folder, shards, max_rows)
     unfinished = folder / ".gallery.html.part"
     unfinished.write_bytes(html)
     return unfinished.replace(folder / "gallery.html")
 
 
-def sample_thumbnails(folder: Path, count: int = 6, side: int = 224) -> list[bytes]:
-    """WebP thumbnails of images spread evenly over the default config.
+def write_samples(folder: Path) -> list[str]:
+    """Write a few thumbnails (WebP) for the card, of images spread evenly over the default config.
 
     Args:
         folder: a dataset folder.
-        count: how many; fewer where there are fewer images.
-        side: longest side, in pixels.
+
+    Returns:
+        Their paths in the folder; fewer where fewer images can be shown.
     """
+    names: list[str] = []
+    for number, data in enumerate(_thumbnails(folder)):
+        names.append(f"samples/{number}.webp")
+        (folder / "samples").mkdir(exist_ok=True)
+        (folder / names[-1]).write_bytes(data)
+    return names
+
+
+def _thumbnails(folder: Path) -> Iterator[bytes]:
     shards = [shard for shard in find_shards(folder) if shard.config == "default"]
-    thumbnails = []
-    positions = evenly_spread(sum(shard.rows for shard in shards), count)
+    positions = evenly_spread(sum(shard.rows for shard in shards), SAMPLES)
     for data in read_images(wanted_rows(shards, positions)):
         try:
-            thumbnails.append(thumbnail(data, side).data)
+            yield thumbnail(data, THUMBNAIL_SIDE).data
         except DAMAGED:
             continue
-    return thumbnails
 
 
 @dataclass(frozen=True)
@@ -87,40 +90,37 @@ class _Page:
     """The page but for its entries; ``rows`` is how many the dataset has."""
 
     title: str
-    notes: tuple[str, ...]
     rows: int
     max_bytes: int
 
-    def holding(self, entries: Sequence[Row], twins: Mapping[str, Row]) -> bytes:
+    def holding(self, entries: Sequence[Entry], twins: Mapping[str, Entry]) -> bytes:
         """The page with these entries, encoded, and with those of their twins that are not among them."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
 
         environment = Environment(loader=PackageLoader("tasks_lib"), autoescape=True, undefined=StrictUndefined)
         style, script = _template("gallery.css"), "".join(_template(name) for name in SCRIPTS)
         html = environment.get_template("gallery.html.jinja").render(
             title=self.title,
-            notes=self.notes,
             rows=self.rows,
             shown=len({(entry["config"], entry["split"], entry["row"]) for entry in entries}),
             pictures=any("uri" in (entry["picture"] or {}) for entry in entries),
             models=sorted({entry["model"] for entry in entries if entry["model"]}),
-            style=Markup(style),  # noqa: S704  # ours, not users' text
+            style=style,
             style_hash=_content_security_hash(style),
-            script=Markup(script),  # noqa: S704  # the same
+            script=script,
             script_hash=_content_security_hash(script),
-            data=Markup(_json(_data(entries, twins))),  # noqa: S704  # escaped by _json
+            data=_json(_data(entries, twins)),
         )
         return html.encode()
 
 
-def _fitting_page(page: _Page, folder: Path, shards: Sequence[Shard], max_rows: int, smallest: int) -> bytes:
+def _fitting_page(page: _Page, folder: Path, shards: Sequence[Shard], max_rows: int) -> bytes:
     """All rows with pictures as large as fits, or else as many rows as fit with the smallest pictures."""
     probe = list(wanted_rows(shards, evenly_spread(page.rows, PROBED_ROWS)))
     wanted = min(page.rows, max_rows)
-    for side in (*(side for side in PICTURE_SIDES if side is None or side > smallest), smallest):
+    for side in PICTURE_SIDES:
         affordable = min(wanted, _affordable_rows(page, probe, side))
-        if affordable == wanted or side == smallest:
+        if affordable == wanted or side == THUMBNAIL_SIDE:
             rows = wanted_rows(shards, evenly_spread(page.rows, affordable))
             entries = with_twins(list(read_entries(rows, side)), folder)
             twins = read_twins(entries, shards, side)
@@ -137,7 +137,7 @@ def _affordable_rows(page: _Page, probe: Sequence[Rows], side: int | None) -> in
     return room * sum(len(some.numbers) for some in probe) // taken
 
 
-def _thinned(page: _Page, entries: Sequence[Row], twins: Mapping[str, Row]) -> bytes:
+def _thinned(page: _Page, entries: Sequence[Entry], twins: Mapping[str, Entry]) -> bytes:
     """The page with an even sample of the entries that fits."""
     least = len(page.holding([], {}))
     if least > page.max_bytes:
@@ -150,11 +150,11 @@ def _thinned(page: _Page, entries: Sequence[Row], twins: Mapping[str, Row]) -> b
     return html
 
 
-def _sample(entries: Sequence[Row], count: int) -> list[Row]:
+def _sample(entries: Sequence[Entry], count: int) -> list[Entry]:
     return [entries[index] for index in evenly_spread(len(entries), count)]
 
 
-def _data(entries: Sequence[Row], twins: Mapping[str, Row]) -> Row:
+def _data(entries: Sequence[Entry], twins: Mapping[str, Entry]) -> dict[str, Any]:
     """What the page's script reads."""
     shown = {entry["generation"].get("fingerprint") for entry in entries if entry["config"] == "default"}
     absent = {entry["twin"]["fingerprint"] for entry in entries if entry["twin"]} - shown

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks_lib.folder import LEDGER_FILE
-from tasks_lib.gallery.entries import Row, read_entries
+from tasks_lib.gallery.entries import Entry, read_entries
 from tasks_lib.gallery.shards import Shard, wanted_rows
 
 __all__ = ["read_twins", "with_twins"]
@@ -17,7 +17,7 @@ _Generation = tuple[int, int]
 """Number of the source's row, and of the generation in it."""
 
 
-def with_twins(entries: Sequence[Row], folder: Path) -> list[Row]:
+def with_twins(entries: Sequence[Entry], folder: Path) -> list[Entry]:
     """The entries; each has as ``twin`` the name and fingerprint of the image that it looks like, or ``None``.
 
     Args:
@@ -34,7 +34,7 @@ def with_twins(entries: Sequence[Row], folder: Path) -> list[Row]:
     ]
 
 
-def read_twins(entries: Sequence[Row], shards: Sequence[Shard], side: int | None) -> dict[str, Row]:
+def read_twins(entries: Sequence[Entry], shards: Sequence[Shard], side: int | None) -> dict[str, Entry]:
     """The entries of all twins of entries by fingerprint; those that are not among the entries are read now."""
     wanted = {entry["twin"]["fingerprint"] for entry in entries if entry["twin"]}
     found = {_fingerprint(entry): entry for entry in entries if entry["config"] == "default"}
@@ -45,7 +45,7 @@ def read_twins(entries: Sequence[Row], shards: Sequence[Shard], side: int | None
     return {fingerprint: found[fingerprint] for fingerprint in sorted(wanted & found.keys())}
 
 
-def _reason(entry: Row) -> re.Match[str] | None:
+def _reason(entry: Entry) -> re.Match[str] | None:
     # Of a row with several images, the check compares the first.
     if entry["status"] != "rejected" or (entry["image"] and entry["image"][0] != 1):
         return None
@@ -56,7 +56,7 @@ def _generation(reason: re.Match[str]) -> _Generation:
     return int(reason[2]), int(reason[3])
 
 
-def _fingerprint(entry: Row) -> Any:
+def _fingerprint(entry: Entry) -> Any:
     return entry["generation"].get("fingerprint")
 
 
