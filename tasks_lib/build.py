@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tasks_lib.batches import Batch, RowResult, cut_batches, rows_a_batch
 from tasks_lib.card import write_card
 from tasks_lib.checks import DuplicateIndex
-from tasks_lib.columns import dataset_features, image_columns
+from tasks_lib.columns import dataset_features, image_columns, untold_columns
 from tasks_lib.distiset import Distiset
 from tasks_lib.errors import TooManyFailuresError
 from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder, loadable_place
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from datasets import Features
 
 __all__ = ["Build", "connected_task"]
+
+MOST_HELD_ROWS = 5_000
+"""Bounds memory where a task leaves an output empty; without its images a row is a kilobyte."""
 
 
 class Build:
@@ -57,6 +60,10 @@ class Build:
         self._staged = StagedFolder(loadable_place(recipe.output.path))
         self._ledger = Ledger(self._staged.path / LEDGER_FILE)
         self._writer: ShardWriter | None = None
+        mapped = recipe.task.output_mappings
+        self._outputs = [mapped.get(name, name) for name in recipe.task.output_names]
+        self._image_output = mapped.get(recipe.task.image_output, recipe.task.image_output)
+        self._held: list[RowResult] = []
         near = recipe.checks.near_duplicates
         self._duplicates = DuplicateIndex(near.distance) if near else None
         self._features: Features | None = None
@@ -74,18 +81,17 @@ class Build:
         return cut_batches(self._table, self.task, size, recipe.output.splits, recipe.seed)
 
     def add(self, results: Sequence[RowResult]) -> None:
-        """Account for the results of the next batch, and write its rows.
+        """Account for the results of the next batch, and write its rows as soon as every output shows its type.
 
         Raises:
             StopError: an output column changes its type.
         """
         checked = [self._checked(result) for result in results]
-        if self._writer is None:
-            self._open_writer([result.columns for result in checked])
-        assert self._writer is not None
         self._ledger.write([entry for result in checked for entry in result.ledger])
-        for (config, split), rows in _grouped(checked).items():
-            self._writer.write(config, split, rows)
+        self._held += checked
+        untold = set() if self._writer else untold_columns([result.columns for result in self._held], self._outputs)
+        if untold <= {self._image_output} or len(self._held) >= MOST_HELD_ROWS:
+            self._write_held()
         self.tell("generating")
 
     def finish(self) -> Distiset:
@@ -96,6 +102,7 @@ class Build:
                 and is the error's ``distiset``.
         """
         self.tell("writing")
+        self._write_held()
         assert self._writer is not None and self._features is not None
         sizes = self._writer.close()
         self._ledger.close()
@@ -132,13 +139,20 @@ class Build:
         ledger = [{**entry, **told} for entry in result.ledger]
         return RowResult(result.split, {**result.columns, **told}, ledger, None)
 
-    def _open_writer(self, rows: list[Row]) -> None:
-        outputs = [self.task.output_mappings.get(name, name) for name in self.task.output_names]
-        self._features = dataset_features(self._table.schema, rows, outputs)
-        self._writer = ShardWriter(self._staged.path, self._features, self.store, self._mark, self._table.column_names)
+    def _write_held(self) -> None:
+        if self._writer is None:
+            self._writer = self._open_writer([result.columns for result in self._held])
+        for (config, split), rows in _grouped(self._held).items():
+            self._writer.write(config, split, rows)
+        self._held = []
+
+    def _open_writer(self, rows: list[Row]) -> ShardWriter:
+        self._features = dataset_features(self._table.schema, rows, self._outputs, self._image_output)
+        writer = ShardWriter(self._staged.path, self._features, self.store, self._mark, self._table.column_names)
         splits = self.recipe.output.splits
         for split in splits if isinstance(splits, dict) else []:
-            self._writer.open_split("default", split)
+            writer.open_split("default", split)
+        return writer
 
     def _report(self, sizes: Mapping[str, Mapping[str, SplitSize]]) -> BuildReport:
         days = self._ledger.days

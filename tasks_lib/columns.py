@@ -1,6 +1,6 @@
 """The columns of the dataset and their types: the source's, the task's outputs, and the account of each row."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tasks_lib.errors import StopError
@@ -11,34 +11,49 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Features
 
-__all__ = ["ACCOUNT_COLUMNS", "dataset_features", "image_columns", "is_plain", "source_features", "source_images"]
+__all__ = [
+    "ACCOUNT_COLUMNS",
+    "check_row",
+    "dataset_features",
+    "image_columns",
+    "is_plain",
+    "output_array",
+    "source_features",
+    "source_images",
+    "untold_columns",
+]
 
 ACCOUNT_COLUMNS = ("status", "error", "generation")
 """Columns that every dataset has beside the source's and the task's."""
+KEPT = "What was paid for is in the store: build again."
+ADVICE = f"Give it one type in every row. {KEPT}"
 
 
-def dataset_features(source: "pa.Schema", rows: Sequence[Row], outputs: Sequence[str]) -> "Features":
+def untold_columns(rows: Sequence[Row], outputs: Sequence[str]) -> set[str]:
+    """The outputs whose type no row tells: they hold nothing but ``None``, as after a failed generation."""
+    return {name for name in outputs if _is_untold([row.get(name) for row in rows])}
+
+
+def dataset_features(source: "pa.Schema", rows: Sequence[Row], outputs: Sequence[str], image_output: str) -> "Features":
     """The types of all columns, in the order in which they stand in the dataset.
 
     Args:
         source: the schema of the source's rows; its types are kept.
-        rows: finished rows of the first batch; they show the types of the task's outputs.
+        rows: the first finished rows; they show the types of the task's outputs.
         outputs: the names of the task's columns.
+        image_output: the one of them that holds images, should no row tell.
 
     Raises:
         StopError: an output holds values of several types.
     """
-    from datasets import Features, Image, List, Value
+    from datasets import Features, List, Value
 
     grouped = any(isinstance(row["generation"], list) for row in rows)
     features: dict[str, Any] = dict(source_features(source))
     others = [name for row in rows for name in row if name not in features]
     for name in dict.fromkeys([*outputs, *others]):
         if name not in ACCOUNT_COLUMNS:
-            features[name] = _feature(name, [row.get(name) for row in rows])
-    if "image" in outputs and features["image"] == Value("string"):
-        # Every generation of the first batch failed; the column is still one of images.
-        features["image"] = List(Image()) if grouped else Image()
+            features[name] = _feature(name, [row.get(name) for row in rows], name == image_output)
     generation = {
         "seed": Value("int64"),
         "fingerprint": Value("string"),
@@ -81,22 +96,97 @@ def is_plain(column: "pa.DataType") -> bool:
     return any(is_it(column) for is_it in (types.is_boolean, types.is_integer, types.is_floating, types.is_string))
 
 
-def _feature(name: str, values: list[Any]) -> Any:
-    import pyarrow as pa
+def _feature(name: str, values: list[Any], is_image: bool) -> Any:
     from datasets import Image, List, Value
     from datasets.features.features import generate_from_arrow_type
 
-    first = next((value for value in values if value is not None), None)
-    items = [item for value in values if isinstance(value, list) for item in value]
-    if isinstance(first, list) and any(_is_reference(item) for item in items):
+    listed = any(isinstance(value, list) for value in values)
+    if _is_untold(values):
+        feature = Image() if is_image else Value("string")
+        return List(feature) if listed else feature
+    first = next(value for value in values if value is not None)
+    if isinstance(first, list) and any(_is_reference(item) for value in values for item in value or []):
         return List(Image())
-    if _is_reference(first):
-        return Image()
+    return Image() if _is_reference(first) else generate_from_arrow_type(output_array(name, values).type)
+
+
+def output_array(name: str, values: Sequence[Any], kind: "pa.DataType | None" = None) -> "pa.Array":
+    """The values of an output column, all of one type.
+
+    Args:
+        name: of the column.
+        values: none of them an image.
+        kind: the type that the column has; without one, the type that the values tell.
+
+    Raises:
+        StopError: they are of several types, or of another than ``kind``; nothing is rounded or left out to fit.
+    """
+    import pyarrow as pa
+
     try:
-        found = pa.array(values).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise StopError(f"the output column '{name}' holds values of several types: {error}. Give it one.") from error
-    return Value("string") if pa.types.is_null(found) else generate_from_arrow_type(found)
+        found = pa.array(values)
+        if kind is None or found.type == kind:
+            return found
+        both = [pa.schema([(name, each)]) for each in (kind, found.type)]
+        # A cast alone would make text of numbers, and drop what a struct has more.
+        if pa.unify_schemas(both, promote_options="permissive").field(0).type != kind:
+            raise _changed(name, str(kind), str(found.type))
+        return found.cast(kind)
+    except (pa.ArrowException, OverflowError, UnicodeError) as error:
+        raise StopError(
+            f"the output column '{name}' cannot hold its values as {kind or 'one type'}: {error}. {ADVICE}"
+        ) from error
+
+
+def check_row(row: Row, features: "Features", images: Mapping[str, bool], sources: Collection[str]) -> None:
+    """Whether a finished row has its images where the columns have theirs.
+
+    Args:
+        row: with store references for images.
+        features: the columns.
+        images: the image columns among them, each with whether it holds lists.
+        sources: the columns of the source, which need no check.
+
+    Raises:
+        StopError: there is an image where none goes, or something else where one goes, or a column too many.
+    """
+    for name, value in row.items():
+        if name not in features:
+            raise StopError(
+                f"the task gave the column '{name}', which its first rows did not have. Name it in the task's "
+                f"outputs. {KEPT}"
+            )
+        if name in sources or name in ACCOUNT_COLUMNS:
+            continue
+        if name not in images:
+            if _holds_image(value):
+                raise _changed(
+                    name, str(features.arrow_schema.field(name).type), "an image, so it may be the task's image_output"
+                )
+        elif not _is_image(value, images[name]):
+            raise _changed(name, "lists of images" if images[name] else "images", f"{type(value).__name__}")
+
+
+def _changed(name: str, first: str, now: str) -> StopError:
+    return StopError(
+        f"the output column '{name}' changed its type: its first rows made it {first}, and now it holds {now}. {ADVICE}"
+    )
+
+
+def _is_untold(value: Any) -> bool:
+    return all(map(_is_untold, value)) if isinstance(value, list) else value is None
+
+
+def _is_image(value: Any, listed: bool) -> bool:
+    if listed and value is not None:
+        return isinstance(value, list) and all(_is_image(item, listed=False) for item in value)
+    return value is None or _is_reference(value)
+
+
+def _holds_image(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_holds_image, value)) if isinstance(value, list) else _is_reference(value)
 
 
 def _is_reference(value: Any) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks_lib.columns import image_columns
+from tasks_lib.columns import ACCOUNT_COLUMNS, check_row, image_columns, output_array
 from tasks_lib.errors import StoreError
 from tasks_lib.images import REFERENCE_PREFIX
 from tasks_lib.parquet_shards import BYTES_A_GROUP, ROWS_A_GROUP, ParquetShards
@@ -53,7 +53,7 @@ class ShardWriter:
         features: the columns and their types.
         store: where the images are.
         mark: puts a mark into an image's bytes, given the name of its model; ``None`` leaves them alone.
-        sources: image columns that came with the prompts; their bytes are left alone in any case.
+        sources: columns that came with the prompts; the bytes of their images are left alone in any case.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class ShardWriter:
         self._sources = sources
         self._images = image_columns(features)
         self._schema = features.arrow_schema
+        self._outputs = features.keys() - {*sources, *self._images, *ACCOUNT_COLUMNS}
         self._splits: dict[tuple[str, str], _OpenSplit] = {}
         self._thread = ThreadPoolExecutor(1, "shards")
         self._writing: Future[None] | None = None
@@ -85,8 +86,11 @@ class ShardWriter:
 
         Raises:
             StoreError: an image that the store had is gone.
+            StopError: an output column changes its type, or there is one too many.
         """
         self.open_split(config, split)
+        for row in rows:
+            check_row(row, self._features, self._images, self._sources)
         for start in range(0, len(rows), 32):
             part = rows[start : start + 32]
             images = self._read_images(part)
@@ -159,8 +163,16 @@ class ShardWriter:
     def _table(self, rows: list[Row]) -> "pa.Table":
         import pyarrow as pa
 
-        columns = [pa.array([row.get(column.name) for row in rows], column.type) for column in self._schema]
-        return pa.Table.from_arrays(columns, schema=self._schema)
+        return pa.Table.from_arrays([self._array(column, rows) for column in self._schema], schema=self._schema)
+
+    def _array(self, column: "pa.Field", rows: list[Row]) -> "pa.Array":
+        import pyarrow as pa
+
+        values = [row.get(column.name) for row in rows]
+        # Told the type, pyarrow makes 0 of 0.5; and only outputs may surprise.
+        if column.name in self._outputs:
+            return output_array(column.name, values, column.type)
+        return pa.array(values, column.type)
 
     def _settled(self) -> None:
         """Wait until what was handed over is written; raises what went wrong there."""

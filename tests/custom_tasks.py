@@ -29,6 +29,7 @@ __all__ = [
     "MirroringTask",
     "OneCatOnly",
     "PosterTask",
+    "ScoringTask",
     "StubbornTask",
     "StumblingTask",
     "ThumbnailTask",
@@ -112,6 +113,22 @@ class ThumbnailTask(DocumentedTask):
         buffer = io.BytesIO()
         Image.new("RGB", (16, 16), "red").save(buffer, "PNG")
         return {"image": output["images"][0], "thumbnail": buffer.getvalue()}
+
+
+class ScoringTask(ImageGeneration):
+    """Gives each row the score of its ``number``, and no column where that is ``None`` and not ``named``."""
+
+    scores: list[Any]
+    named: bool = True
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["image", *(["score"] if self.named else []), "model_name"]
+
+    def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+        score = self.scores[input["number"]]
+        told = {} if score is None and not self.named else {"score": score}
+        return {**super().format_output(output, input), **told}
 
 
 class Forgetful(DocumentedTask):

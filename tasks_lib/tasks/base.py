@@ -30,6 +30,8 @@ class ImageTask(Settings, ABC):
 
     category: ClassVar[str] = "text-to-image"
     """The Hub's name for what the dataset is for, one of its task categories."""
+    image_output: ClassVar[str] = "image"
+    """The output that holds images; a dataset needs to be told where its first rows have none."""
 
     name: str = ""
     """What the task is called in messages."""

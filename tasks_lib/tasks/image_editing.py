@@ -20,6 +20,7 @@ class ImageEditing(ImageTask):
     """
 
     category: ClassVar[str] = "image-to-image"
+    image_output: ClassVar[str] = "edited_image"
 
     type: Literal["image_editing"] = "image_editing"
     instruction: str | None = None
