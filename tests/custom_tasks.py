@@ -3,7 +3,7 @@
 import io
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL import Image, ImageOps
 
@@ -22,6 +22,7 @@ from tasks_lib.errors import RefusedError
 __all__ = [
     "BrokenTask",
     "CountingTask",
+    "DarkRoom",
     "DocumentedTask",
     "FlatColour",
     "Forgetful",
@@ -185,6 +186,17 @@ class OneCatOnly(FlatColour):
         if request.number == 1 and "cat" in request.prompt:
             raise RefusedError("a second cat")
         return await super().agenerate(request)
+
+
+class DarkRoom(FlatColour):
+    """Edits, too: whatever it is given becomes black."""
+
+    edits: ClassVar[bool] = True
+
+    async def agenerate(self, request: ImageRequest) -> ImageAnswer | bytes:
+        buffer = io.BytesIO()
+        Image.new("RGB", (self.side, self.side)).save(buffer, "PNG")
+        return buffer.getvalue()
 
 
 class LoudGeneration(ImageGeneration):

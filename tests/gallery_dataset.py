@@ -73,7 +73,7 @@ def row(number: int, sides: tuple[int, int] = (96, 96), kind: str = "PNG", **cha
         "prompt": f"a {size} {colour} disc, number {number}",
         "size": size,
         "colour": colour,
-        "image": {"bytes": data, "path": f"{number}.{kind.lower()}"},
+        "image": {"bytes": data, "path": f"{generation['fingerprint']}.{kind.lower()}"},
         "model_name": "studio/painter-1",
         "status": "ok",
         "error": None,

@@ -43,7 +43,7 @@ def read_entries(rows: Iterable[Rows], side: int | None) -> Iterator[Entry]:
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for some in rows:
-            shape = _RowShape.of(some.batch.schema)
+            shape = _RowShape.of(some.batch.schema, some.shard.made_image)
             cells = some.batch.to_pylist()
             for entries in pool.map(shape.entries, repeat(some.shard), some.numbers, cells, repeat(side)):
                 yield from entries
@@ -52,7 +52,7 @@ def read_entries(rows: Iterable[Rows], side: int | None) -> Iterator[Entry]:
 def read_images(rows: Iterable[Rows]) -> Iterator[bytes]:
     """The first encoded image of each row; rows without one are passed over."""
     for some in rows:
-        column = _RowShape.of(some.batch.schema).image
+        column = _RowShape.of(some.batch.schema, some.shard.made_image).image
         for cell in some.batch.column(column).to_pylist() if column else []:
             first = _as_list(cell)[0]
             if first and first["bytes"]:
@@ -70,14 +70,15 @@ class _RowShape:
     """Columns after the image; where generations are grouped, they hold a list as the image does."""
 
     @classmethod
-    def of(cls, schema: "pa.Schema") -> "_RowShape":
+    def of(cls, schema: "pa.Schema", made_image: str | None) -> "_RowShape":
         import pyarrow.types as types
 
         images = [column.name for column in schema if _is_image(column.type)]
         texts = [column.name for column in schema if types.is_string(column.type) or types.is_large_string(column.type)]
         texts = [name for name in texts if name not in TOLD_COLUMNS]
-        # By the names of our tasks; else the last, since made images stand after those of the source.
-        image = next((name for name in ("edited_image", "image") if name in images), images[-1] if images else None)
+        # Where no row tells: beside an image stands its mask; but in a dataset of ours what was made stands last.
+        candidates = [made_image, *([] if "generation" in schema.names else ["image"]), *images[-1:]]
+        image = next((name for name in candidates if name in images), None)
         prompt = "prompt" if "prompt" in texts else next(iter(texts), None)
         outputs = frozenset(schema.names[schema.names.index(image) + 1 :] if image else ())
         return cls(prompt, image, tuple(name for name in images if name != image), outputs)

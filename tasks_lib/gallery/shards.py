@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks_lib.shard_names import shards_by_split
 
@@ -30,6 +30,8 @@ class Shard:
     status: str
     first_row: int
     rows: int
+    made_image: str | None
+    """The column of the images that its generations made, where a shard of the folder tells."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +50,38 @@ def find_shards(folder: Path) -> list[Shard]:
     found = shards_by_split(folder)
     last = [config for config in WITHOUT_GOOD_IMAGES if config in found]
     shards: list[Shard] = []
+    made_image: str | None = None
     for config in [*(config for config in found if config not in last), *last]:
         status = config if config in last else "ok"
         for split, paths in found[config].items():
             first_row = 0
             for path in paths:
-                shards.append(Shard(path, config, split, status, first_row, pq.read_metadata(path).num_rows))
+                with pq.ParquetFile(path) as file:
+                    made_image = made_image or _made_image(file)
+                    shards.append(Shard(path, config, split, status, first_row, file.metadata.num_rows, made_image))
                 first_row += shards[-1].rows
     return shards
+
+
+def _made_image(file: "pq.ParquetFile") -> str | None:
+    """The column in which the first row's image is called by the fingerprint of its generation.
+
+    So it is in every dataset that was built here, whatever its task calls the image; sources have other names.
+    """
+    if not file.metadata.num_rows or "generation" not in file.schema_arrow.names:
+        return None
+    leaves = [file.schema.column(number) for number in range(len(file.schema))]
+    paths = [leaf.path for leaf in leaves if leaf.name in {"path", "fingerprint"}]
+    row = next(file.iter_batches(1, columns=paths)).to_pylist()[0] if paths else {}
+    fingerprint = _first(row.pop("generation", None)).get("fingerprint")
+    names = {name: _first(cell).get("path") for name, cell in row.items()}
+    return next((name for name, path in names.items() if fingerprint and str(path).startswith(fingerprint)), None)
+
+
+def _first(cell: Any) -> dict[str, Any]:
+    """A struct, the first of a list of them, or nothing."""
+    first = next(iter(cell), None) if isinstance(cell, list) else cell
+    return first if isinstance(first, dict) else {}
 
 
 def evenly_spread(total: int, count: int) -> list[int]:
