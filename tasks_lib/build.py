@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tasks_lib.batches import Batch, RowResult, cut_batches, rows_a_batch
 from tasks_lib.card import write_card
 from tasks_lib.checks import DuplicateIndex
 from tasks_lib.columns import dataset_features, image_columns, untold_columns
-from tasks_lib.distiset import Distiset
-from tasks_lib.errors import TooManyFailuresError
+from tasks_lib.distiset import Distiset, read_built_folder
+from tasks_lib.errors import OutputError, TooManyFailuresError
 from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder, loadable_place
 from tasks_lib.gallery import write_gallery, write_samples
 from tasks_lib.generator import ImageGenerator
@@ -20,8 +21,6 @@ from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport
 from tasks_lib.runners import ThreadRunner
 from tasks_lib.session import GenerationSession
-from tasks_lib.shard_names import shards_of
-from tasks_lib.shard_reader import read_without_images
 from tasks_lib.shards import ShardWriter, SplitSize
 from tasks_lib.source_table import read_source
 from tasks_lib.store import ImageStore
@@ -58,7 +57,11 @@ class Build:
         self.store = ImageStore(recipe.store)
         self.task = connected_task(recipe, self.store)
         self._staged = StagedFolder(loadable_place(recipe.output.path))
-        self._ledger = Ledger(self._staged.path / LEDGER_FILE)
+        try:
+            self._ledger = Ledger(self._staged.path / LEDGER_FILE)
+        except OSError as error:
+            self._staged.abandon()
+            raise self._unwritable(error) from error
         self._writer: ShardWriter | None = None
         mapped = recipe.task.output_mappings
         self._outputs = [mapped.get(name, name) for name in recipe.task.output_names]
@@ -85,13 +88,15 @@ class Build:
 
         Raises:
             StopError: an output column changes its type.
+            OutputError: the disk is full, or the folder cannot be written any more.
         """
         checked = [self._checked(result) for result in results]
-        self._ledger.write([entry for result in checked for entry in result.ledger])
         self._held += checked
         untold = set() if self._writer else untold_columns([result.columns for result in self._held], self._outputs)
-        if untold <= {self._image_output} or len(self._held) >= MOST_HELD_ROWS:
-            self._write_held()
+        with self._writing():
+            self._ledger.write([entry for result in checked for entry in result.ledger])
+            if untold <= {self._image_output} or len(self._held) >= MOST_HELD_ROWS:
+                self._write_held()
         self.tell("generating")
 
     def finish(self) -> Distiset:
@@ -100,20 +105,11 @@ class Build:
         Raises:
             TooManyFailuresError: more failed than ``max_failure_rate``; the dataset is written all the same,
                 and is the error's ``distiset``.
+            OutputError: as of :meth:`add`.
         """
         self.tell("writing")
-        self._write_held()
-        assert self._writer is not None and self._features is not None
-        sizes = self._writer.close()
-        self._ledger.close()
-        report = self._report(sizes)
-        folder = self._staged.path
-        (folder / RECIPE_FILE).write_text(self.recipe.to_yaml(), encoding="utf-8")
-        samples = write_samples(folder)
-        write_card(folder, self.recipe, report, self._features, sizes, samples)
-        # Bounded in time and memory; `imageloom gallery` shows more where that is wanted.
-        write_gallery(folder, title=self.recipe.name, max_bytes=10_000_000, max_rows=2_000)
-        self._staged.put_in_place()
+        with self._writing():
+            sizes, report = self._write_folder()
         self.tell("done")
         distiset = self._assemble(sizes, report)
         _check_failures(distiset, self.recipe)
@@ -123,9 +119,37 @@ class Build:
         """Let go of the model, and of a folder that was not finished."""
         if self._writer is not None:
             self._writer.abandon()
-        self._ledger.close()
+        with suppress(OSError):  # the same full disk
+            self._ledger.close()
         self.task.unload()
         self._staged.abandon()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        return OutputError(
+            f"the dataset cannot be written to {self._staged.place}: {error}. Make room there, or choose another "
+            "place (output.path of the recipe), and build again: what was paid for is in the store."
+        )
+
+    def _write_folder(self) -> tuple[dict[str, dict[str, SplitSize]], BuildReport]:
+        self._write_held()
+        assert self._writer is not None and self._features is not None
+        sizes = self._writer.close()
+        self._ledger.close()
+        report = self._report(sizes)
+        folder = self._staged.path
+        (folder / RECIPE_FILE).write_text(self.recipe.to_yaml(), encoding="utf-8")
+        write_card(folder, self.recipe, report, self._features, sizes, write_samples(folder))
+        # Bounded in time and memory; `imageloom gallery` shows more where that is wanted.
+        write_gallery(folder, title=self.recipe.name, max_bytes=10_000_000, max_rows=2_000)
+        self._staged.put_in_place()
+        return sizes, report
 
     def _checked(self, result: RowResult) -> RowResult:
         if self._duplicates is None or result.signature is None or result.columns["status"] != "ok":
@@ -178,18 +202,8 @@ class Build:
         )
 
     def _assemble(self, sizes: Mapping[str, Mapping[str, SplitSize]], report: BuildReport) -> Distiset:
-        from datasets import DatasetDict
-
         assert self._features is not None
-        distiset = Distiset()
-        for config, splits in sizes.items():
-            shards = {split: shards_of(self._staged.place, config, split) for split in splits}
-            distiset[config] = DatasetDict(
-                {
-                    split: read_without_images(paths, self._features, self.store.reference)
-                    for split, paths in shards.items()
-                }
-            )
+        distiset = Distiset(read_built_folder(self._staged.place, sizes, self._features, self.store.reference))
         distiset.report = report
         names = list(image_columns(self._features))
         return distiset.transform_columns_to_image(names) if names and distiset else distiset

@@ -1,5 +1,6 @@
 """The shards of one split as Parquet files, with the settings that suit images and the Hub."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ class ParquetShards:
         self._split = split
         self._features = features
         self._paths: list[Path] = []
+        self._file: _PatientFile | None = None
         self._writer: pq.ParquetWriter | None = None
         self._bytes_in_shard = 0
 
@@ -43,43 +45,89 @@ class ParquetShards:
         Args:
             group: at most :data:`ROWS_A_GROUP` rows.
             size: of what they hold, in bytes.
+
+        Raises:
+            OSError: the file cannot be written, as on a full disk.
         """
-        self._writer = self._writer or self._next_shard()
+        if self._writer is None or self._file is None:
+            self._file, self._writer = self._next_shard()
         self._writer.write_table(group)
+        self._file.check()
         self._bytes_in_shard += size
         if self._bytes_in_shard >= BYTES_A_SHARD:
             self._end_shard()
 
     def close(self) -> list[Path]:
-        """End the last shard, and give the files their final names; those, in order."""
+        """End the last shard, and give the files their final names; those, in order.
+
+        Raises:
+            OSError: the last file cannot be written.
+        """
         self._end_shard()
         names = [ShardName(self._split, number, len(self._paths)) for number in range(len(self._paths))]
         return [path.rename(path.with_name(str(name))) for path, name in zip(self._paths, names, strict=True)]
 
     def abandon(self) -> None:
         """Close a file that will not be finished; nothing to do after :meth:`close`."""
-        self._end_shard()
+        with suppress(OSError):
+            self._end_shard()
 
     def _end_shard(self) -> None:
-        writer, self._writer, self._bytes_in_shard = self._writer, None, 0
-        if writer is not None:
+        file, writer = self._file, self._writer
+        self._file, self._writer, self._bytes_in_shard = None, None, 0
+        if file is not None and writer is not None:
             writer.close()
+            file.finish()
 
-    def _next_shard(self) -> "pq.ParquetWriter":
+    def _next_shard(self) -> "tuple[_PatientFile, pq.ParquetWriter]":
         path = self._folder / f"{self._split}-{len(self._paths):05d}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _PatientFile(path)
         self._paths.append(path)
-        return _open_file(path, self._features)
+        return file, _open_writer(file, self._features)
 
 
-def _open_file(path: Path, features: "Features") -> "pq.ParquetWriter":
+class _PatientFile:
+    """A new file for Arrow to write, which keeps a fault to itself until it is asked.
+
+    Where a write fails, Arrow's content-defined chunking ends the process (SIGABRT), with whatever else it was doing.
+    """
+
+    closed = False
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._fault: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        if self._fault is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self._fault = error
+        return len(data)
+
+    def check(self) -> None:
+        """Raise the first fault there was."""
+        if self._fault is not None:
+            raise self._fault
+
+    def finish(self) -> None:
+        """Close the file; raises the first fault there was, or that of closing it."""
+        try:
+            self._file.close()
+        finally:
+            self.check()
+
+
+def _open_writer(file: _PatientFile, features: "Features") -> "pq.ParquetWriter":
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
     schema = features.arrow_schema
     leaves = _leaf_columns(schema)
     pixels = {leaf for leaf in leaves if leaf.split(".")[0] in image_columns(features)}
     return pq.ParquetWriter(
-        path,
+        file,
         schema,
         # Compressed image bytes gain nothing and destroy deduplication on the Hub.
         compression={leaf: "NONE" if leaf in pixels else "ZSTD" for leaf in leaves},

@@ -5,16 +5,17 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from prefect.assets import Asset, AssetProperties, materialize
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
 from tasks_lib.build import Build
 from tasks_lib.distiset import Distiset
-from tasks_lib.errors import TooManyFailuresError
+from tasks_lib.errors import ImageloomError, TooManyFailuresError
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport
 from tasks_lib.sources import DatasetPrompts, FilePrompts
@@ -38,6 +39,7 @@ async def write_dataset(build: Build) -> Distiset:
 
     Raises:
         TooManyFailuresError: as :meth:`tasks_lib.build.Build.finish`; what there is was written, and is an asset.
+        ImageloomError: nothing was written; the task run fails with its one sentence.
     """
     dataset = dataset_asset(build.recipe)
 
@@ -52,7 +54,10 @@ async def write_dataset(build: Build) -> Distiset:
     )
     def write() -> _Written:
         """Write card, gallery and ledger, and put the folder in its place."""
-        written = _written(build)
+        try:
+            written = _written(build)
+        except ImageloomError as error:
+            return cast(_Written, Failed(message=str(error), data=error))
         if written.distiset.report:
             dataset.add_metadata(_facts(written.distiset.report))
         return written

@@ -23,8 +23,9 @@ from tasks_lib.provenance import Record, sha256
 from tasks_lib.store import ImageStore
 from tests.loopback import Asked, LoopbackServer, Reply
 from tests.paid_images import paid_image
+from tests.small_disk import mount
 
-pytest_plugins = ["tests.store_locations"]
+pytest_plugins = ["tests.small_disk", "tests.store_locations"]
 
 IMAGES = 150
 LARGE = 200_000
@@ -184,24 +185,6 @@ def test_killed_writers(tmp_path: Path) -> None:
     assert sorted(store.prune(found, dry_run=False)) == sorted(faults)
     assert store.verify() == {}
     assert store.get_many(found) == found
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of a megabyte and a half of the test's own."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount(["-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)])
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def mount(arguments: list[str]) -> None:
-    if shutil.which("mount") is None:
-        pytest.skip("full and read-only disks are not tested: there is no mount command")
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"full and read-only disks are not tested: mounting is not allowed ({done.stderr.strip()})")
 
 
 def test_full_disk(small_disk: Path) -> None:

@@ -1,7 +1,8 @@
-"""Whether the folder of a build still holds the datasets that the build gave."""
+"""The folder of a build: the datasets that it gives, and whether it still holds them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks_lib.columns import image_columns
 from tasks_lib.distiset.image_conversion import converted_fingerprint
@@ -10,7 +11,34 @@ from tasks_lib.report import BuildReport
 from tasks_lib.shard_names import shards_of
 from tasks_lib.shard_reader import read_without_images
 
-__all__ = ["holds_still"]
+if TYPE_CHECKING:
+    from datasets import DatasetDict, Features
+
+__all__ = ["holds_still", "read_built_folder"]
+
+
+def read_built_folder(
+    folder: Path,
+    configs: Mapping[str, Collection[str]],
+    features: "Features",
+    reference: Callable[[str], str],
+) -> "dict[str, DatasetDict]":
+    """The datasets of a folder, with a store reference in place of each image.
+
+    Args:
+        folder: that a build wrote.
+        configs: the names of its configs and of the splits of each.
+        features: the columns that its shards have.
+        reference: from an image's file name to its store reference.
+    """
+    from datasets import DatasetDict
+
+    return {
+        config: DatasetDict(
+            {split: read_without_images(shards_of(folder, config, split), features, reference) for split in splits}
+        )
+        for config, splits in configs.items()
+    }
 
 
 def holds_still(report: BuildReport, configs: Mapping[str, Config]) -> bool:
