@@ -5,12 +5,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
-from datasets import Dataset, load_dataset
+from datasets import Dataset, Features, Value, load_dataset
 
 from tasks_lib import Distiset, ImageStore
 from tasks_lib.errors import OutputError
+from tasks_lib.parquet_shards import ParquetShards
 from tests.built_folders import build_recipe
 from tests.command import imageloom
 from tests.endpoint import Endpoint
@@ -73,3 +75,16 @@ def test_a_distiset_on_a_full_disk(small_disk: Path) -> None:
     distiset = Distiset({"default": Dataset.from_dict({"data": [chance.randbytes(300_000) for _ in range(20)]})})
     with pytest.raises(OutputError, match="No space left on device"):
         distiset.write_dataset_folder(small_disk / "dataset")
+
+
+@pytest.mark.parametrize(("size", "at_end"), [(2_000_000, False), (10, True)])
+def test_a_shard_that_is_not_whole_is_told(small_disk: Path, size: int, at_end: bool) -> None:
+    """A shard of which anything is not on the disk is an error, at the row group or at its end, whatever fits later."""
+    shards = ParquetShards(small_disk, "train", Features({"data": Value("binary")}))
+    leave(small_disk, 0)
+    group = pa.table({"data": [random.Random(7).randbytes(size)]})
+    if at_end:
+        shards.write(group, size)
+    with pytest.raises(OSError, match="No space left on device"):
+        shards.close() if at_end else shards.write(group, size)
+    shards.abandon()
