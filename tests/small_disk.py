@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["mount", "small_disk"]
+__all__ = ["small_disk"]
 
 
 @pytest.fixture
@@ -15,15 +15,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of a megabyte and a half of the test's own."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount(["-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)])
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def mount(arguments: list[str]) -> None:
-    """Call the command of that name; where that is not allowed, the test is skipped."""
     if shutil.which("mount") is None:
         pytest.skip("full and read-only disks are not tested: there is no mount command")
-    done = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)
+    command = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(disk)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"full and read-only disks are not tested: mounting is not allowed ({done.stderr.strip()})")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

@@ -23,7 +23,6 @@ from tasks_lib.provenance import Record, sha256
 from tasks_lib.store import ImageStore
 from tests.loopback import Asked, LoopbackServer, Reply
 from tests.paid_images import paid_image
-from tests.small_disk import mount
 
 pytest_plugins = ["tests.small_disk", "tests.store_locations"]
 
@@ -214,7 +213,7 @@ def test_read_only_disk(small_disk: Path) -> None:
     store = ImageStore(small_disk / "store")
     (record, data), (new, new_data) = paid_image(1), paid_image(2)
     store.put(record, data)
-    mount(["-o", "remount,ro", str(small_disk)])
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert (store.get(record.fingerprint), store.put(record, data)) == (record, record)
     assert (store.get(new.fingerprint), store.verify()) == (None, {})
     for attempt in (
