@@ -3,12 +3,11 @@
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from tasks_lib.batches import Batch, RowResult, cut_batches, rows_a_batch
 from tasks_lib.card import write_card
 from tasks_lib.checks import DuplicateIndex
-from tasks_lib.columns import dataset_features, image_columns, untold_columns
+from tasks_lib.columns import image_columns
 from tasks_lib.distiset import Distiset, read_built_folder
 from tasks_lib.errors import OutputError, TooManyFailuresError
 from tasks_lib.folder import LEDGER_FILE, RECIPE_FILE, StagedFolder, loadable_place
@@ -19,20 +18,15 @@ from tasks_lib.marking.choice import open_mark
 from tasks_lib.progress import Progress, tell
 from tasks_lib.recipe import Recipe
 from tasks_lib.report import BuildReport
+from tasks_lib.row_writer import RowWriter
 from tasks_lib.runners import ThreadRunner
 from tasks_lib.session import GenerationSession
-from tasks_lib.shards import ShardWriter, SplitSize
+from tasks_lib.shards import SplitSize
 from tasks_lib.source_table import read_source
 from tasks_lib.store import ImageStore
-from tasks_lib.tasks import ImageTask, Row
-
-if TYPE_CHECKING:
-    from datasets import Features
+from tasks_lib.tasks import ImageTask
 
 __all__ = ["Build", "connected_task"]
-
-MOST_HELD_ROWS = 5_000
-"""Bounds memory where a task leaves an output empty; without its images a row is a kilobyte."""
 
 
 class Build:
@@ -53,7 +47,7 @@ class Build:
         self.recipe = recipe
         self._started = time.monotonic()
         self._table = read_source(recipe, limit)
-        self._mark = open_mark(recipe.marking, recipe.task.image_generation_model.trained)
+        mark = open_mark(recipe.marking, recipe.task.image_generation_model.trained)
         self.store = ImageStore(recipe.store)
         self.task = connected_task(recipe, self.store)
         self._staged = StagedFolder(loadable_place(recipe.output.path))
@@ -62,14 +56,10 @@ class Build:
         except OSError as error:
             self._staged.abandon()
             raise self._unwritable(error) from error
-        self._writer: ShardWriter | None = None
-        mapped = recipe.task.output_mappings
-        self._outputs = [mapped.get(name, name) for name in recipe.task.output_names]
-        self._image_output = mapped.get(recipe.task.image_output, recipe.task.image_output)
-        self._held: list[RowResult] = []
+        schema, splits = self._table.schema, recipe.output.splits
+        self._rows = RowWriter(self._staged.path, schema, recipe.task, self.store, mark, splits)
         near = recipe.checks.near_duplicates
         self._duplicates = DuplicateIndex(near.distance) if near else None
-        self._features: Features | None = None
         self.total = self._table.num_rows * recipe.task.num_generations
 
     def batches(self) -> Iterator[Batch]:
@@ -91,12 +81,9 @@ class Build:
             OutputError: the disk is full, or the folder cannot be written any more.
         """
         checked = [self._checked(result) for result in results]
-        self._held += checked
-        untold = set() if self._writer else untold_columns([result.columns for result in self._held], self._outputs)
         with self._writing():
             self._ledger.write([entry for result in checked for entry in result.ledger])
-            if untold <= {self._image_output} or len(self._held) >= MOST_HELD_ROWS:
-                self._write_held()
+            self._rows.add(checked)
         self.tell("generating")
 
     def finish(self) -> Distiset:
@@ -117,8 +104,7 @@ class Build:
 
     def close(self) -> None:
         """Let go of the model, and of a folder that was not finished."""
-        if self._writer is not None:
-            self._writer.abandon()
+        self._rows.abandon()
         with suppress(OSError):  # the same full disk
             self._ledger.close()
         self.task.unload()
@@ -138,14 +124,12 @@ class Build:
         )
 
     def _write_folder(self) -> tuple[dict[str, dict[str, SplitSize]], BuildReport]:
-        self._write_held()
-        assert self._writer is not None and self._features is not None
-        sizes = self._writer.close()
+        sizes = self._rows.close()
         self._ledger.close()
         report = self._report(sizes)
         folder = self._staged.path
         (folder / RECIPE_FILE).write_text(self.recipe.to_yaml(), encoding="utf-8")
-        write_card(folder, self.recipe, report, self._features, sizes, write_samples(folder))
+        write_card(folder, self.recipe, report, self._rows.features, sizes, write_samples(folder))
         # Bounded in time and memory; `imageloom gallery` shows more where that is wanted.
         write_gallery(folder, title=self.recipe.name, max_bytes=10_000_000, max_rows=2_000)
         self._staged.put_in_place()
@@ -163,24 +147,9 @@ class Build:
         ledger = [{**entry, **told} for entry in result.ledger]
         return RowResult(result.split, {**result.columns, **told}, ledger, None)
 
-    def _write_held(self) -> None:
-        if self._writer is None:
-            self._writer = self._open_writer([result.columns for result in self._held])
-        for (config, split), rows in _grouped(self._held).items():
-            self._writer.write(config, split, rows)
-        self._held = []
-
-    def _open_writer(self, rows: list[Row]) -> ShardWriter:
-        self._features = dataset_features(self._table.schema, rows, self._outputs, self._image_output)
-        writer = ShardWriter(self._staged.path, self._features, self.store, self._mark, self._table.column_names)
-        splits = self.recipe.output.splits
-        for split in splits if isinstance(splits, dict) else []:
-            writer.open_split("default", split)
-        return writer
-
     def _report(self, sizes: Mapping[str, Mapping[str, SplitSize]]) -> BuildReport:
         days = self._ledger.days
-        made = [name for name in image_columns(self._features or {}) if name not in self._table.column_names]
+        made = [name for name in image_columns(self._rows.features) if name not in self._table.column_names]
         return BuildReport(
             name=self.recipe.name,
             folder=str(self._staged.place),
@@ -202,10 +171,10 @@ class Build:
         )
 
     def _assemble(self, sizes: Mapping[str, Mapping[str, SplitSize]], report: BuildReport) -> Distiset:
-        assert self._features is not None
-        distiset = Distiset(read_built_folder(self._staged.place, sizes, self._features, self.store.reference))
+        features = self._rows.features
+        distiset = Distiset(read_built_folder(self._staged.place, sizes, features, self.store.reference))
         distiset.report = report
-        names = list(image_columns(self._features))
+        names = list(image_columns(features))
         return distiset.transform_columns_to_image(names) if names and distiset else distiset
 
     def _spent_usd(self) -> float | None:
@@ -230,17 +199,6 @@ def connected_task(recipe: Recipe, store: ImageStore) -> ImageTask:
         task.load()
     generator = ImageGenerator(task.image_generation_model, store, recipe.limits)
     return task.connected_to(GenerationSession(generator, recipe.seed, detailed=True))
-
-
-def _grouped(results: Sequence[RowResult]) -> dict[tuple[str, str], list[Row]]:
-    """Rows by config and split; what was never asked stands in the ledger only."""
-    configs = {"ok": "default", "rejected": "rejected", "refused": "failed", "failed": "failed"}
-    groups: dict[tuple[str, str], list[Row]] = {}
-    for result in results:
-        config = configs.get(result.columns["status"])
-        if config:
-            groups.setdefault((config, result.split), []).append(result.columns)
-    return groups
 
 
 def _check_failures(distiset: Distiset, recipe: Recipe) -> None:
