@@ -9,7 +9,7 @@ from tasks_lib.accounts import generations_of_row, ledger_entry, outputs_by_row
 from tasks_lib.checks import Checks, inspect
 from tasks_lib.columns import source_images
 from tasks_lib.errors import GenerationError, ImageCellError, StopError
-from tasks_lib.images import REFERENCE_PREFIX, is_image_cell, read_image_cell, verify_image
+from tasks_lib.images import is_image_cell, is_reference, read_image_cell, verify_image
 from tasks_lib.provenance import sha256
 from tasks_lib.session import RequestOptions
 from tasks_lib.store import ImageStore
@@ -198,7 +198,7 @@ def _referenced(value: Any, store: ImageStore) -> Any:
     """Image cells become store references; what a task made itself is kept in the store first."""
     if isinstance(value, list):
         return [_referenced(each, store) for each in value]
-    if not is_image_cell(value) or (isinstance(value, str) and value.startswith(REFERENCE_PREFIX)):
+    if not is_image_cell(value) or is_reference(value):
         return value
     data = read_image_cell(value)
     return None if data is None else store.put_file(data, verify_image(data).format.lower())
@@ -207,7 +207,7 @@ def _referenced(value: Any, store: ImageStore) -> Any:
 def _references(value: Any) -> list[str]:
     if isinstance(value, list):
         return [reference for each in value for reference in _references(each)]
-    return [value] if isinstance(value, str) and value.startswith(REFERENCE_PREFIX) else []
+    return [value] if is_reference(value) else []
 
 
 def _inspect(references: list[str], checks: Checks) -> tuple[str | None, str | None]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tasks_lib.errors import StopError
-from tasks_lib.images import REFERENCE_PREFIX
+from tasks_lib.images import is_reference
 from tasks_lib.tasks import Row
 
 if TYPE_CHECKING:
@@ -105,9 +105,9 @@ def _feature(name: str, values: list[Any], is_image: bool) -> Any:
         feature = Image() if is_image else Value("string")
         return List(feature) if listed else feature
     first = next(value for value in values if value is not None)
-    if isinstance(first, list) and any(_is_reference(item) for value in values for item in value or []):
+    if isinstance(first, list) and any(is_reference(item) for value in values for item in value or []):
         return List(Image())
-    return Image() if _is_reference(first) else generate_from_arrow_type(output_array(name, values).type)
+    return Image() if is_reference(first) else generate_from_arrow_type(output_array(name, values).type)
 
 
 def output_array(name: str, values: Sequence[Any], kind: "pa.DataType | None" = None) -> "pa.Array":
@@ -180,17 +180,13 @@ def _is_untold(value: Any) -> bool:
 def _is_image(value: Any, listed: bool) -> bool:
     if listed and value is not None:
         return isinstance(value, list) and all(_is_image(item, listed=False) for item in value)
-    return value is None or _is_reference(value)
+    return value is None or is_reference(value)
 
 
 def _holds_image(value: Any) -> bool:
     if isinstance(value, dict):
         value = list(value.values())
-    return any(map(_holds_image, value)) if isinstance(value, list) else _is_reference(value)
-
-
-def _is_reference(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(REFERENCE_PREFIX)
+    return any(map(_holds_image, value)) if isinstance(value, list) else is_reference(value)
 
 
 def image_columns(features: "Features") -> dict[str, bool]:

@@ -18,10 +18,13 @@ __all__ = [
     "REFERENCE_PREFIX",
     "Base64Image",
     "ImageFacts",
+    "file_name_of",
     "image_from_str",
     "image_to_str",
     "is_image_cell",
+    "is_reference",
     "read_image_cell",
+    "url_of",
     "verify_image",
 ]
 
@@ -96,10 +99,25 @@ def image_from_str(image_str: str) -> Image.Image:
         raise ImageCellError(f"{_short(image_str)} is not an image: {error}.") from error
 
 
+def is_reference(value: Any) -> bool:
+    """Whether a value is a store reference."""
+    return isinstance(value, str) and value.startswith(REFERENCE_PREFIX)
+
+
+def url_of(reference: str) -> str:
+    """Where the image of a store reference lies: a path, or a URL that fsspec opens."""
+    return reference.removeprefix(REFERENCE_PREFIX)
+
+
+def file_name_of(reference: str) -> str:
+    """The name of that image's file."""
+    return reference.rpartition("/")[2]
+
+
 def is_image_cell(value: Any) -> bool:
     """Whether a value of an output column stands for an image beyond doubt."""
     if isinstance(value, str):
-        return value.startswith((REFERENCE_PREFIX, "data:image/")) or isinstance(value, Base64Image)
+        return is_reference(value) or value.startswith("data:image/") or isinstance(value, Base64Image)
     return isinstance(value, (bytes, Image.Image)) or (isinstance(value, dict) and set(value) == {"bytes", "path"})
 
 
@@ -125,8 +143,8 @@ def read_image_cell(value: Any) -> bytes | None:
 
 
 def _bytes_of_text(text: str) -> bytes:
-    if text.startswith(REFERENCE_PREFIX):
-        return _open(text.removeprefix(REFERENCE_PREFIX))
+    if is_reference(text):
+        return _open(url_of(text))
     if text.startswith("data:"):
         return _decode(text.partition(",")[2], text)
     # A megabyte of base64 is not searched for a scheme.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks_lib.columns import ACCOUNT_COLUMNS, check_row, image_columns, output_array
 from tasks_lib.errors import StoreError
-from tasks_lib.images import REFERENCE_PREFIX
+from tasks_lib.images import file_name_of
 from tasks_lib.parquet_shards import BYTES_A_GROUP, ROWS_A_GROUP, ParquetShards
 from tasks_lib.shard_names import split_folder
 from tasks_lib.store import ImageStore
@@ -120,14 +120,14 @@ class ShardWriter:
     def _read_images(self, rows: Sequence[Row]) -> dict[str, bytes | None]:
         cells = [row.get(name) for row in rows for name in self._images]
         flat = [item for cell in cells for item in (cell if isinstance(cell, list) else [cell])]
-        names = [_file_name(reference) for reference in flat if reference is not None]
+        names = [file_name_of(reference) for reference in flat if reference is not None]
         return dict(zip(names, self._store.read(names), strict=True))
 
     def _with_images(self, row: Row, images: dict[str, bytes | None]) -> Row:
         def cell(reference: str | None, mark: Mark | None) -> Row | None:
             if reference is None:
                 return None
-            name = _file_name(reference)
+            name = file_name_of(reference)
             data = images[name]
             if data is None:
                 raise _gone(name, self._store)
@@ -179,10 +179,6 @@ class ShardWriter:
         writing, self._writing = self._writing, None
         if writing is not None:
             writing.result()
-
-
-def _file_name(reference: str) -> str:
-    return reference.removeprefix(REFERENCE_PREFIX).rpartition("/")[2]
 
 
 def _size(cell: Any) -> int:

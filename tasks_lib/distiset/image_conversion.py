@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from tasks_lib.images import REFERENCE_PREFIX, read_image_cell
+from tasks_lib.images import is_reference, read_image_cell, url_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,8 +81,8 @@ def _image_array(values: Sequence[Any]) -> "pa.Array":
 
 def _cell(value: Any) -> tuple[bytes | None, str | None]:
     """Bytes or where they are; a path is opened by ``datasets`` when the image is looked at."""
-    if isinstance(value, str) and value.startswith(REFERENCE_PREFIX):
-        return None, value.removeprefix(REFERENCE_PREFIX)
+    if is_reference(value):
+        return None, url_of(value)
     if isinstance(value, dict) and value.get("bytes") is None:
         return None, value.get("path")
     if isinstance(value, str) and _is_place(value):

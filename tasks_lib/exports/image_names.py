@@ -4,9 +4,9 @@ import io
 import re
 from collections.abc import Iterable
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from tasks_lib.images import FORMATS
+from tasks_lib.images import DAMAGED, FORMATS
 
 __all__ = ["extension_of", "safe_names"]
 
@@ -19,7 +19,7 @@ def extension_of(data: bytes) -> str:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             return EXTENSIONS.get(str(image.format), str(image.format).lower())
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    except DAMAGED:
         return "bin"
 
 

@@ -10,7 +10,7 @@ from tasks_lib.batches import Batch, RowResult
 from tasks_lib.checks import Checks
 from tasks_lib.errors import LostWorkerError, RecipeError, StopError
 from tasks_lib.flights import GRACE_S
-from tasks_lib.images import REFERENCE_PREFIX
+from tasks_lib.images import file_name_of, url_of
 from tasks_lib.limits import Budget
 from tasks_lib.runners import check_workers_understand
 from tasks_lib.store import ImageStore
@@ -127,8 +127,8 @@ class Workers(ABC):
         with self._changed:
             if store.location not in self._witnesses:
                 reference = store.put_file(secrets.token_bytes(16), "witness")
-                self._witnesses[store.location] = reference.removeprefix(REFERENCE_PREFIX)
-            return self._witnesses[store.location].rpartition("/")[2]
+                self._witnesses[store.location] = url_of(reference)
+            return file_name_of(self._witnesses[store.location])
 
     def _take(self, task: ImageTask, batch: Batch) -> Allowance:
         """Wait for a free worker and for what the batch may spend."""
