@@ -6,7 +6,9 @@ Exit codes: 0 the dataset is complete within ``max_failure_rate``, or published;
 
 import asyncio
 import os
+import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +40,25 @@ app.add_typer(store_app, name="store")
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: limits.max_images=10.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")]
 OutputDir = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Override output.path.")]
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from tasks_lib.version import imageloom_version
+
+        typer.echo(imageloom_version())
+        raise typer.Exit
+
+
+@app.callback()
+def prepare(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Let recipes name classes that lie in the current folder, as pytest and uvicorn do."""
+    # Last, unlike there: prompts and datasets lie in that folder too, and must not hide a library of the same name.
+    sys.path.append(str(Path.cwd()))
 
 
 @app.command()

@@ -71,7 +71,8 @@ class EmbeddedServer:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
             self._process = subprocess.Popen(  # noqa: S603  # this very file
-                [sys.executable, "-m", "flows.embedded_server", str(listener.fileno())],
+                # Without the current folder, where a file may be called like a library.
+                [sys.executable, "-P", "-m", "flows.embedded_server", str(listener.fileno())],
                 env={**os.environ, **SETTINGS},
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],

@@ -1,8 +1,11 @@
 """What users write: the pydantic base of recipes, tasks and models, and import paths."""
 
 import inspect
+import sys
+import sysconfig
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from pydantic import (
@@ -82,9 +85,16 @@ def import_class(path: str, base: type[Any]) -> type[Any]:
         found = getattr(import_module(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise RecipeError(
-            f"type '{path}' cannot be imported: {error}. "
-            "Write it as 'package.module:ClassName' and run where that package can be imported."
+            f"type '{path}' cannot be imported: {error}. Write it as 'package.module:ClassName', where that package is "
+            f"installed or lies in a folder that was searched: {', '.join(_searched_folders()) or 'none'}."
         ) from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise RecipeError(f"type '{path}' is not a subclass of {base.__name__}.")
     return found
+
+
+def _searched_folders() -> list[str]:
+    """Where users' own modules are looked for, beside what is installed."""
+    installed = tuple(sysconfig.get_paths()[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+    folders = [Path(entry).absolute() for entry in sys.path if not entry.startswith(installed)]
+    return list(dict.fromkeys(str(folder) for folder in folders if folder.is_dir()))

@@ -61,9 +61,14 @@ def served_deployment(name: str) -> dict[str, Any]:
 
 
 def test_a_served_recipe_is_built_when_its_run_is_due(prefect_server: None, in_folder: Path) -> None:
-    """The deployment tells path, clock and purpose; a run builds the dataset here; Ctrl-C pauses the schedule."""
-    model = {"type": "procedural", "width": 32, "height": 32}
-    recipe = drawn_by(model, ["a red circle", "a blue star"], name="served", card={"description": "Two shapes."})
+    """The deployment tells path, clock and purpose; a run builds the dataset here; Ctrl-C pauses the schedule.
+
+    The recipe's model lies in this folder and is installed nowhere.
+    """
+    Path("my_models.py").write_text("from tests.custom_tasks import FlatColour\n\n\nclass Mine(FlatColour): ...\n")
+    recipe = drawn_by(
+        {"type": "my_models:Mine"}, ["a red circle", "a blue star"], name="served", card={"description": "Two shapes."}
+    )
     Path("recipe.yaml").write_text(yaml.safe_dump(recipe))
     with serving(*NIGHTLY) as served:
         deployment = served_deployment("served")
