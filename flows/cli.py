@@ -175,6 +175,7 @@ def _configure_prefect(debug: bool) -> None:
 
 
 def _overrides(assignments: list[str], output: str | None) -> dict[str, Any]:
+    from tasks_lib.errors import RecipeError
     from tasks_lib.plain_secrets import refuse_secrets
 
     overrides: dict[str, Any] = {}
@@ -182,7 +183,13 @@ def _overrides(assignments: list[str], output: str | None) -> dict[str, Any]:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
             raise typer.BadParameter(f"'{assignment}' is not KEY=VALUE.", param_hint="--set")
-        overrides[key.strip()] = yaml.safe_load(value)
+        try:
+            overrides[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            # Without the value, which may hold a key.
+            raise RecipeError(
+                f"--set {key}: its value is not valid YAML. Put it in quotes: --set '{key}=\"...\"'."
+            ) from None
     # Before Prefect keeps them.
     refuse_secrets(overrides)
     return {**overrides, "output.path": output} if output else overrides

@@ -3,24 +3,22 @@
 import copy
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Self
 
-import fsspec
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tasks_lib.checks import Checks
-from tasks_lib.errors import MissingExtraError, RecipeError
+from tasks_lib.errors import RecipeError
 from tasks_lib.limits import Limits
 from tasks_lib.marking.choice import Marking
 from tasks_lib.recipe_faults import sentences
+from tasks_lib.recipe_file import read_recipe_file
 from tasks_lib.runners import Runner, ThreadRunner
 from tasks_lib.settings import Settings
 from tasks_lib.shard_names import is_split_name
 from tasks_lib.sources import Prompts
 from tasks_lib.store import DEFAULT_STORE
-from tasks_lib.store.objects import EXTRAS
 from tasks_lib.tasks import AnyImageTask
 
 __all__ = ["CardText", "Output", "PushToHub", "Recipe", "load_recipe"]
@@ -146,7 +144,7 @@ def load_recipe(
     elif isinstance(recipe, Mapping):
         settings, source = copy.deepcopy(dict(recipe)), "the recipe"
     else:
-        settings, source = _read_yaml(os.fspath(recipe)), str(recipe)
+        settings, source = read_recipe_file(os.fspath(recipe)), str(recipe)
     for key, value in (overrides or {}).items():
         _override(settings, key.split("."), value, key)
     try:
@@ -156,33 +154,6 @@ def load_recipe(
         raise RecipeError(f"{source}: {faults}{'' if faults.endswith('?') else '.'}") from error
     except RecipeError as error:
         raise RecipeError(f"{source}: {error}") from error
-
-
-def _read_yaml(path: str) -> dict[str, Any]:
-    try:
-        settings = yaml.safe_load(_read_text(path))
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its beginning"
-        raise RecipeError(f"the recipe {path} is not valid YAML at {place}: {error.problem}.") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"the recipe {path} is not valid YAML: {error}.") from error
-    if not isinstance(settings, dict):
-        raise RecipeError(f"the recipe {path} holds no keys such as 'name:', but a {type(settings).__name__}.")
-    return settings
-
-
-def _read_text(path: str) -> str:
-    try:
-        if "://" not in path:
-            return Path(path).read_text(encoding="utf-8")
-        with fsspec.open(path, "rt", encoding="utf-8") as file:
-            return str(file.read())
-    except ImportError as error:
-        protocol = path.partition("://")[0]
-        raise MissingExtraError(f"A recipe at {protocol}://", EXTRAS.get(protocol, protocol)) from error
-    except Exception as error:  # file systems raise errors of their libraries, not only OSError
-        raise RecipeError(f"the recipe {path} cannot be read: {str(error) or type(error).__name__}.") from error
 
 
 def _override(settings: dict[str, Any], keys: Sequence[str], value: Any, shown: str) -> None:

@@ -194,6 +194,16 @@ def test_a_password_is_no_parameter(recipe_file: Path) -> None:
     assert "hidden" not in done.stderr
 
 
+def test_a_set_value_that_is_no_yaml_is_one_sentence(recipe_file: Path) -> None:
+    """A value that YAML misreads is told to be put in quotes, and not repeated, since it may hold a key."""
+    done = imageloom("estimate", "recipe.yaml", "--set", "task.instruction={shape} x")
+    assert done.returncode == 2
+    sentence = (
+        "--set task.instruction: its value is not valid YAML. Put it in quotes: --set 'task.instruction=\"...\"'."
+    )
+    assert done.stderr == f"imageloom: {sentence}\n"
+
+
 def test_refusals_are_asked_again_on_demand(build_dataset: Build, endpoint: Endpoint) -> None:
     """``--retry-refused`` asks again what moderation refused; without it, a rerun does not."""
     recipe = recipe_for(endpoint, ["a cat", "a dog {{refused-hf times=1}}"])

@@ -10,6 +10,7 @@ import yaml
 from tasks_lib.errors import ImageloomError, MissingExtraError, MissingSecretError, RecipeError, SourceError, UsageError
 from tasks_lib.estimate import estimate
 from tasks_lib.recipe import Recipe, load_recipe
+from tasks_lib.recipe_file import read_recipe_file
 from tests.recipes import drawn_by
 
 pytest_plugins = ["tests.store_locations"]
@@ -102,7 +103,15 @@ def test_a_mistake_is_one_sentence(recipe: dict[str, Any], sentence: str) -> Non
     [
         ("name: x\nprompts: [a\ntask: {}\n", r"not valid YAML at line 3"),
         ("- a\n- b\n", r"holds no keys such as 'name:', but a list"),
-        ("", r"holds no keys"),
+        ("", r"recipe\.yaml is empty\. README\.md shows"),
+        (
+            "limits: {max_cost_usd: 1}\nname: x\nlimits: {}\n",
+            r"line 3, column 1: the key 'limits' stands in line 1 already",
+        ),
+        (
+            "task:\n  model: {a: 1, a: 2}\n",
+            r"line 2, column 17: the key 'a' stands in line 2 already; keep one of the two",
+        ),
         ("name: \x00", r"not valid YAML"),
     ],
 )
@@ -114,9 +123,19 @@ def test_a_broken_file_names_its_line(tmp_path: Path, text: str, sentence: str) 
         load_recipe(path)
 
 
+def test_merged_keys_may_be_overridden(tmp_path: Path) -> None:
+    """A key beside ``<<`` takes the place of the merged one, also where that was merged itself."""
+    path = tmp_path / "recipe.yaml"
+    limits = (
+        "a: {b: &first {max_images: 1}}\nc: {d: &second {<<: *first, max_images: 2}}\ne: {<<: *second, max_images: 3}\n"
+    )
+    path.write_text(limits)
+    assert read_recipe_file(str(path))["e"] == {"max_images": 3}
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """A recipe that is not there is said to be missing, by its path."""
-    with pytest.raises(RecipeError, match=r"nowhere\.yaml cannot be read"):
+    with pytest.raises(RecipeError, match=r"nowhere\.yaml cannot be read: there is no such file\.$"):
         load_recipe(tmp_path / "nowhere.yaml")
 
 
@@ -175,7 +194,11 @@ def test_a_recipe_is_read_from_object_storage(s3: str) -> None:
 @pytest.mark.parametrize(
     ("url", "error", "sentence"),
     [
-        ("memory://nowhere/recipe.yaml", RecipeError, r"memory://nowhere/recipe\.yaml cannot be read: .*recipe\.yaml"),
+        (
+            "memory://nowhere/recipe.yaml",
+            RecipeError,
+            r"memory://nowhere/recipe\.yaml cannot be read: there is no such file",
+        ),
         ("gs://bucket/recipe.yaml", MissingExtraError, r"imageloom\[gcs\]"),
         ("nonsense://x", RecipeError, r"nonsense://x cannot be read: .*nonsense"),
     ],
