@@ -31,8 +31,14 @@ def gallery(
 ) -> None:
     """Write gallery.html, one page with the images of a dataset folder, or an even sample of a large one."""
     with one_sentence_errors(debug):
+        from tasks_lib.errors import UsageError
         from tasks_lib.gallery import write_gallery
+        from tasks_lib.shard_names import ANY_SHARD, shards_by_split
 
+        if folder.is_dir() and not shards_by_split(folder):
+            raise UsageError(
+                f"{folder} is not a dataset folder: it has no {ANY_SHARD}. Give the folder that a build wrote."
+            )
         page = write_gallery(folder)
         typer.echo(page)
         if open_:

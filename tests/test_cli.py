@@ -131,6 +131,24 @@ def test_the_store_can_be_looked_after(build_dataset: Build) -> None:
     assert imageloom("store", "verify", "--store", "store").returncode == 1
 
 
+@pytest.mark.parametrize("command", [["stats"], ["verify"], ["prune", "--keep", "."]])
+@pytest.mark.parametrize("place", ["nowhere", "memory://nowhere"])
+def test_a_store_that_is_not_there_is_no_sound_store(in_folder: Path, command: list[str], place: str) -> None:
+    """A mistyped location is told with exit code 2, instead of a store without faults and images."""
+    done = imageloom("store", *command, "--store", place)
+    assert done.returncode == 2
+    assert done.stderr.startswith("imageloom: there is no store at ") and "nowhere: nothing lies there" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_folder_without_shards_gets_no_gallery(in_folder: Path) -> None:
+    """``gallery`` leaves a folder that is no dataset as it is, and says what it lacks."""
+    done = imageloom("gallery", ".")
+    assert done.returncode == 2
+    assert ". is not a dataset folder: it has no */*-of-*.parquet" in done.stderr
+    assert list(in_folder.iterdir()) == []
+
+
 def test_a_gallery_can_be_made_again(build_dataset: Build) -> None:
     """``gallery DIR`` writes the page of a dataset folder and prints its path."""
     build_dataset(DRAWN)

@@ -152,6 +152,10 @@ class ImageStore:
         """The bytes of images by file name, ``None`` for one that is not there."""
         return self._objects.read([image_path(name) for name in file_names])
 
+    def is_empty(self) -> bool:
+        """Whether nothing at all lies there, as in a place that never was a store."""
+        return not self._objects.names()
+
     def records(self) -> Iterator[Record]:
         """Every readable record, by fingerprint, without looking at its image."""
         keys = [key_of(name) for name in self._objects.names() if is_record(name)]
