@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from inspect import isawaitable
 from typing import Any, TypeVar
 
 from tasks_lib.concurrency import ConcurrencyLimit
@@ -136,7 +137,7 @@ class Calls:
     async def _call(self, request: ImageRequest) -> ImageAnswer:
         try:
             async with asyncio.timeout(self._model.timeout_s) as deadline:
-                answer = await self._model.agenerate(request)
+                answer = await self._answering(request)
         except Exception as error:
             meaning = self._meaning(error, deadline.expired())
             if meaning is error:
@@ -144,6 +145,12 @@ class Calls:
             raise meaning from error
         self._invalid_in_a_row = 0
         return self._as_answer(answer)
+
+    def _answering(self, request: ImageRequest) -> Awaitable[ImageAnswer | bytes]:
+        answering = self._model.agenerate(request)
+        if not isawaitable(answering):
+            raise StopError(f"{type(self._model).__name__}.agenerate() is no coroutine; write: async def agenerate")
+        return answering
 
     def _meaning(self, error: Exception, is_late: bool) -> Exception:
         """The model says what its errors mean; one it does not know is a programming error, and stays what it is."""

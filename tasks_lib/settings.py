@@ -78,7 +78,7 @@ def import_class(path: str, base: type[Any]) -> type[Any]:
         base: the class it must be a subclass of.
 
     Raises:
-        RecipeError: it cannot be imported, or is something else.
+        RecipeError: it cannot be imported, is something else, or lacks a method.
     """
     module_name, _, name = path.partition(":")
     try:
@@ -90,6 +90,8 @@ def import_class(path: str, base: type[Any]) -> type[Any]:
         ) from error
     if not (isinstance(found, type) and issubclass(found, base)):
         raise RecipeError(f"type '{path}' is not a subclass of {base.__name__}.")
+    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
+        raise RecipeError(f"type '{path}' lacks {', '.join(lacking)}, which every {base.__name__} defines.")
     return found
 
 

@@ -1,11 +1,17 @@
 """Users' own tasks and models: where a recipe finds them, and the sentence that each slip gets."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 
+from tasks_lib import ImageRequest, ImageTask
+from tasks_lib.errors import RecipeError, StopError
+from tasks_lib.recipe import load_recipe
 from tests.command import imageloom
-from tests.recipes import drawn_by
+from tests.custom_tasks import FlatColour, PosterTask
+from tests.recipes import FLAT, drawn_by
 
 MODEL = """
 from tasks_lib import ImageGenerationModel
@@ -19,6 +25,27 @@ class Grey(ImageGenerationModel):
     async def agenerate(self, request):
         raise NotImplementedError
 """
+
+
+class HalfTask(ImageTask):
+    """Lacks its columns and the second format."""
+
+    def format_input(self, input: dict[str, Any]) -> str:
+        return str(input)
+
+
+class SilentTask(PosterTask):
+    """Forgets to return."""
+
+    def format_output(self, output: dict[str, Any], input: dict[str, Any]) -> dict[str, Any]:
+        return None  # type: ignore[return-value]
+
+
+class PlainModel(FlatColour):
+    """Forgets ``async``."""
+
+    def agenerate(self, request: ImageRequest) -> bytes:  # type: ignore[override]
+        return b""
 
 
 def write_recipe(model: str) -> None:
@@ -49,3 +76,29 @@ def test_a_class_that_is_nowhere_says_where_it_was_looked_for(in_folder: Path) -
     assert done.returncode == 2
     assert "type 'my_package.my_module:Grey' cannot be imported: No module named 'my_package'" in done.stderr
     assert str(in_folder) in done.stderr
+
+
+def test_a_class_that_lacks_a_method_is_a_mistake_in_the_recipe() -> None:
+    """An own task without one of its methods is told by what it lacks, when the recipe is read."""
+    with pytest.raises(
+        RecipeError, match=r":HalfTask' lacks format_output, inputs, outputs"
+    ):
+        load_recipe(drawn_by(FLAT, ["a cat"], task={"type": "tests.test_own_classes:HalfTask"}))
+
+
+def test_a_task_that_returns_nothing_is_named() -> None:
+    """A ``format_output`` without a ``return`` ends the run with the names of class and method."""
+    task = SilentTask(image_generation_model=FlatColour())
+    task.load()
+    with pytest.raises(StopError, match=r"^SilentTask\.format_output\(\) returned a NoneType; it must return a dict"):
+        next(task.process([{"subject": "a cat"}]))
+    task.unload()
+
+
+def test_a_model_without_a_coroutine_is_named() -> None:
+    """An ``agenerate`` without ``async`` ends the run with the names of class and method."""
+    task = PosterTask(image_generation_model=PlainModel())
+    task.load()
+    with pytest.raises(StopError, match=r"^PlainModel\.agenerate\(\) is no coroutine; write: async def agenerate"):
+        next(task.process([{"subject": "a cat"}]))
+    task.unload()

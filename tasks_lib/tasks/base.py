@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr
 
-from tasks_lib.errors import ImageCellError, ImageloomError, SourceError
+from tasks_lib.errors import ImageCellError, ImageloomError, SourceError, StopError
 from tasks_lib.generator import ImageGenerator
 from tasks_lib.models import AnyImageGenerationModel
 from tasks_lib.session import GenerationSession
@@ -177,9 +177,18 @@ class ImageTask(Settings, ABC):
         return [self._format_one(output, input or {}) for output in outputs]
 
     def _format_one(self, output: Row, input: Row) -> Row:
-        formatted = self.format_output(output, input) if output["images"] else {}
+        formatted = self._outputs_of(output, input) if output["images"] else {}
         told = {key: value for key, value in output.items() if key != "images"}
         return {**self._nothing, **formatted, "model_name": self.image_generation_model.model_name, **told}
+
+    def _outputs_of(self, output: Row, input: Row) -> Row:
+        formatted = self.format_output(output, input)
+        if not isinstance(formatted, dict):
+            raise StopError(
+                f"{type(self).__name__}.format_output() returned a {type(formatted).__name__}; it must return a dict "
+                "with the output columns of one generation. The image is kept: mend it and build again."
+            )
+        return formatted
 
     def _rows(self, input: Row, answers: list[Row]) -> list[Row]:
         formatted = self._format_outputs(answers, input)
