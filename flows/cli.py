@@ -159,9 +159,10 @@ def _configure_prefect(debug: bool) -> None:
         # The command says how a run ended, in one sentence; so need not Prefect.
         "PREFECT_LOGGING_LEVEL": "DEBUG" if debug else "CRITICAL",
         "PREFECT_LOGGING_INTERNAL_LEVEL": "ERROR",
+        # Some of its loggers are outside its own: "EventsWorker - Still processing items" after a build that failed.
+        "PREFECT_LOGGING_ROOT_LEVEL": "WARNING" if debug else "ERROR",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
         "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_VERBOSITY": "error",

@@ -80,9 +80,7 @@ def test_a_class_that_is_nowhere_says_where_it_was_looked_for(in_folder: Path) -
 
 def test_a_class_that_lacks_a_method_is_a_mistake_in_the_recipe() -> None:
     """An own task without one of its methods is told by what it lacks, when the recipe is read."""
-    with pytest.raises(
-        RecipeError, match=r":HalfTask' lacks format_output, inputs, outputs"
-    ):
+    with pytest.raises(RecipeError, match=r":HalfTask' lacks format_output, inputs, outputs"):
         load_recipe(drawn_by(FLAT, ["a cat"], task={"type": "tests.test_own_classes:HalfTask"}))
 
 
