@@ -1,12 +1,15 @@
 """What the command line prints, for people or as JSON."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from tasks_lib.report import BuildReport
 
 __all__ = ["print_how_to_load", "print_values"]
 
@@ -23,13 +26,10 @@ def print_values(values: Any, lines: list[tuple[str, str]], title: str, json_: b
     Console(soft_wrap=True).print(table)
 
 
-def print_how_to_load(report: Any) -> None:
-    """Print where the gallery is, and three lines of Python."""
+def print_how_to_load(report: "BuildReport") -> None:
+    """Print where the gallery is, and the lines of Python that load the dataset and look at a row."""
+    from tasks_lib.card_parts import loading
+
     typer.echo(f"\n  gallery    {report.folder}/gallery.html\n")
-    if report.first_split is None:
-        return
-    config, split = report.first_split
-    other = "" if config == "default" else f', "{config}"'
-    typer.echo("from datasets import load_dataset")
-    typer.echo(f'dataset = load_dataset("{report.folder}"{other})')
-    typer.echo(f'dataset["{split}"][0]["{report.image_column}"].show()')
+    if report.first_split is not None:
+        typer.echo(loading(report.folder, *report.first_split, report.image_column))

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ def recipe_file(in_folder: Path) -> Path:
 
 
 def test_build_says_what_it_did(recipe_file: Path, prefect_server: None) -> None:
-    """``build`` ends with counts, cost, folder, gallery and the lines that load the dataset, and exits 0."""
-    done = imageloom("build", "recipe.yaml", "--limit", "5", "--set", "output.splits={train: 1.0}", "--output", "out")
+    """``build`` ends with counts, cost, folder, gallery and lines of Python that load the dataset, and exits 0."""
+    done = imageloom("build", "recipe.yaml", "--limit", "5", "--set", "output.splits={train: 1.0}", "--output", 'o"t')
     assert done.returncode == 0, done.stderr
-    for part in ("5 of 5", "0.00 USD", str(Path("out").absolute()), "gallery.html", "load_dataset("):
+    for part in ("5 of 5", "0.00 USD", str(Path('o"t').absolute()), "gallery.html"):
         assert part in done.stdout
-    assert len(load_dataset("out")["train"]) == 5
+    _, start, rest = done.stdout.partition("from datasets import load_dataset\n")
+    look = 'print(len(dataset["train"]))\n'
+    loaded = subprocess.run([sys.executable, "-c", start + rest + look], capture_output=True, text=True, timeout=120)
+    assert loaded.stdout == "5\n", loaded.stderr
 
 
 def test_json_is_alone_on_standard_output(recipe_file: Path, prefect_server: None) -> None:

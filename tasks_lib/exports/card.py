@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tasks_lib.card_parts import card_metadata
 from tasks_lib.exports.built_config import BuiltConfig
-from tasks_lib.exports.formats import ExportFormat, Layout, loading
+from tasks_lib.exports.formats import ExportFormat, Layout, export_loading
 from tasks_lib.folder import CARD_FILE
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ An export of a dataset that imageloom built, as {format_}. It holds AI-generated
 dataset. {DESCRIPTIONS[format_]}
 
 ```python
-{loading(format_, place, next(iter(read.rows)))}
+{export_loading(format_, place, next(iter(read.rows)))}
 ```
 
 All splits:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks_lib.errors import OutputError, UsageError
 from tasks_lib.exports.built_config import BuiltConfig, OnRows
 from tasks_lib.exports.card import write_export_card
-from tasks_lib.exports.formats import ExportFormat, WriteFormat, loading
+from tasks_lib.exports.formats import ExportFormat, WriteFormat, export_loading
 from tasks_lib.exports.report import ExportReport
 from tasks_lib.folder import StagedFolder, loadable_place
 
@@ -57,7 +57,7 @@ def export_dataset(
         ) from error
     finally:
         staged.abandon()
-    lines = loading(format_, str(place), next(iter(read.rows)))
+    lines = export_loading(format_, str(place), next(iter(read.rows)))
     return ExportReport(format_.value, str(place), config, read.rows, read.images, read.image_bytes, lines)
 
 

@@ -12,7 +12,7 @@ from tasks_lib.exports.built_config import BuiltConfig
 if TYPE_CHECKING:
     from datasets import Features
 
-__all__ = ["ExportFormat", "Layout", "WriteFormat", "loading"]
+__all__ = ["ExportFormat", "Layout", "WriteFormat", "export_loading"]
 
 
 class ExportFormat(StrEnum):
@@ -37,7 +37,7 @@ WriteFormat = Callable[[BuiltConfig, Path], Layout]
 """Writes all splits of a config into a new folder."""
 
 
-def loading(format_: ExportFormat, folder: str, split: str) -> str:
+def export_loading(format_: ExportFormat, folder: str, split: str) -> str:
     """The lines of Python that read a split of an export with the library of its format."""
 
     def path(name: str) -> str:
