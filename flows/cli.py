@@ -1,7 +1,7 @@
 """The command line: ``imageloom build | preview | estimate | export | gallery | publish | serve | store``.
 
-Exit codes: 0 the dataset is complete within ``max_failure_rate``, or published; 1 the build or the publication failed;
-2 a bad recipe or usage.
+Exit codes: 0 the dataset is built within ``max_failure_rate``, also where a cap ended it in order, or published; 1 the
+build or the publication failed; 2 a bad recipe or usage; 130 stopped by Ctrl-C or SIGTERM.
 """
 
 import asyncio

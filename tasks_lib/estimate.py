@@ -89,7 +89,8 @@ def estimate(recipe: Recipe, limit: int | None = None) -> Estimate:
         refused=refused,
         to_ask=to_ask,
         not_asked=missing - to_ask,
-        cost_usd=None if price is None else round(to_ask * price, 6),
+        # Nothing costs nothing, whatever the price.
+        cost_usd=0.0 if not to_ask else None if price is None else round(to_ask * price, 6),
     )
 
 

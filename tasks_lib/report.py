@@ -109,12 +109,19 @@ class BuildReport:
         return [
             ("images", f"{self.images:,} of {self.generations:,}"),
             *[(status.replace("_", " "), f"{n:,}") for status, n in sorted(self.counts.items()) if status != "ok"],
+            *([] if self.every_row_asked else [("ended early", self._cap)]),
             ("asked now", f"{self.asked:,}, {self.from_store:,} already in the store"),
             ("spent now", f"{dollars(self.spent_usd)}, {dollars(self.total_usd)} in all"),
             *[(f"config {config}", splits) for config, splits in configs.items()],
             ("time", f"{self.seconds:.1f} s"),
             ("dataset", self.folder),
         ]
+
+    @property
+    def _cap(self) -> str:
+        """What ended the build before every row was asked, and the way on."""
+        found = (reason.removeprefix("not asked: ") for reason in self.reasons if reason.startswith("not asked: "))
+        return f"{next(found, 'a cap was reached.')} Build again for the rest."
 
     def _repr_html_(self) -> str:
         rows = "".join(

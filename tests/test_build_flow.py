@@ -118,6 +118,8 @@ def test_a_cap_ends_the_run_in_order(build_dataset: Build, endpoint: Endpoint) -
     report = build_dataset(recipe_for(endpoint, prompts, limits={"max_images": 5})).report
     assert report is not None
     assert (report.counts, len(endpoint.calls)) == ({"ok": 5, "not_asked": 7}, 5)
+    told = dict(report.lines())["ended early"]
+    assert told == "limits.max_images (5) leaves no room for another image. Build again for the rest."
     assert len(load_dataset("dataset")["train"]) == 5
     build_dataset(recipe_for(endpoint, prompts, limits={"max_images": 50}))
     assert len(endpoint.calls) == 12

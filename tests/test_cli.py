@@ -12,6 +12,8 @@ import pytest
 import yaml
 from datasets import load_dataset
 
+from tasks_lib.estimate import estimate
+from tasks_lib.recipe import load_recipe
 from tests.command import IMAGELOOM, imageloom
 from tests.endpoint import Endpoint
 from tests.processes import wait_until
@@ -78,11 +80,20 @@ def test_estimate_agrees_with_the_build(build_dataset: Build, endpoint: Endpoint
     told = json.loads(imageloom("estimate", "recipe.yaml", "--json").stdout)
     assert (told["generations"], told["in_store"], told["to_ask"], told["cost_usd"]) == (12, 4, 8, 2.0)
     assert len(endpoint.calls) == 4
+    for cap, expected in {"max_cost_usd=0.6": (2, 6, 0.5), "max_images=3": (3, 5, 0.75)}.items():
+        capped = json.loads(imageloom("estimate", "recipe.yaml", "--set", f"limits.{cap}", "--json").stdout)
+        assert (capped["to_ask"], capped["not_asked"], capped["cost_usd"]) == expected
     report = build_dataset(recipe).report
     assert report is not None
     assert (report.asked, report.spent_usd, report.total_usd) == (8, 2.0, 3.0)
-    capped = json.loads(imageloom("estimate", "recipe.yaml", "--set", "limits.max_cost_usd=0.5", "--json").stdout)
-    assert capped["to_ask"] == 0
+
+
+def test_nothing_to_ask_costs_nothing(in_folder: Path) -> None:
+    """Where a build would ask nothing, the estimate is 0 dollars, also for a model of unknown price."""
+    recipe = drawn_by({"type": "inference_endpoints", "model_id": "a/b"}, ["a cat"], limits={"max_images": 0})
+    counted = estimate(load_recipe(recipe))
+    assert (counted.to_ask, counted.cost_usd) == (0, 0.0)
+    assert estimate(load_recipe(recipe, {"limits.max_images": 1})).cost_usd is None
 
 
 @pytest.mark.parametrize(
