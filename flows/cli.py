@@ -16,7 +16,7 @@ import yaml
 from rich.console import Console
 
 from flows.cli_dataset import dataset_app
-from flows.cli_options import Debug, Json, RecipeFile, checked_recipe, one_sentence_errors
+from flows.cli_options import Debug, Json, Limit, RecipeFile, checked_recipe, one_sentence_errors
 from flows.cli_serve import serve_app
 from flows.cli_store import store_app
 from flows.quick_imports import quick_imports
@@ -38,7 +38,6 @@ app.add_typer(serve_app)
 app.add_typer(store_app, name="store")
 
 Set = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a setting: limits.max_images=10.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")]
 OutputDir = Annotated[str | None, typer.Option("--output", metavar="DIR", help="Override output.path.")]
 
 

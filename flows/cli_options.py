@@ -11,9 +11,10 @@ from flows.quick_imports import quick_imports
 if TYPE_CHECKING:
     from tasks_lib.recipe import Recipe
 
-__all__ = ["Debug", "Json", "RecipeFile", "checked_recipe", "one_sentence_errors"]
+__all__ = ["Debug", "Json", "Limit", "RecipeFile", "checked_recipe", "one_sentence_errors"]
 
 RecipeFile = Annotated[str, typer.Argument(help="The recipe: a YAML file, or its URL.", show_default=False)]
+Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks and Prefect's log.")]
 

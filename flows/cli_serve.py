@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.cli_options import Debug, RecipeFile, checked_recipe, one_sentence_errors
+from flows.cli_options import Debug, Limit, RecipeFile, checked_recipe, one_sentence_errors
 
 if TYPE_CHECKING:
     from prefect.client.schemas.schedules import CronSchedule
@@ -27,7 +27,7 @@ def serve(
     recipe: RecipeFile,
     cron: Annotated[str, typer.Option(help="When, as five fields: minute hour day month weekday.", show_default=False)],
     timezone: Annotated[str, typer.Option(help="Whose clock, such as Europe/Berlin.")] = "UTC",
-    limit: Annotated[int | None, typer.Option(min=1, help="Take only the first so many rows.")] = None,
+    limit: Limit = None,
     debug: Debug = False,
 ) -> None:
     """Build RECIPE by the clock, in processes of this machine, until Ctrl-C."""
