@@ -5,8 +5,16 @@ from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 __all__ = ["sentences"]
+
+SHAPES = {
+    "name": "must begin with a letter or a digit, and hold only these, dots, dashes and underscores, 96 at most",
+    "output.push_to_hub.repo_id": "must be owner and name, such as me/shapes",
+    "card.license": "must be the Hub's name for a licence, in small letters, such as cc-by-4.0, apache-2.0 or other",
+}
+"""In place of the patterns that these must match."""
 
 
 def sentences(error: ValidationError, settings: Mapping[str, Any]) -> list[str]:
@@ -14,12 +22,24 @@ def sentences(error: ValidationError, settings: Mapping[str, Any]) -> list[str]:
     faults: dict[str, str] = {}
     for each in error.errors(include_url=False):
         place = _place(each["loc"], settings)
-        told = {"missing", "union_tag_invalid", "unknown_key"}
-        found = "" if each["type"] in told else f" (found {_short(each['input'])})"
-        message = _unknown_type(each["ctx"]) if each["type"] == "union_tag_invalid" else each["msg"]
-        message = message.removeprefix("Value error, ")
-        faults.setdefault(place, f"{place + ': ' if place else ''}{message}{found}")
+        faults.setdefault(place, f"{place + ': ' if place else ''}{_message(each, place)}{_found(each)}")
     return list(faults.values())
+
+
+def _message(fault: ErrorDetails, place: str) -> str:
+    if fault["type"] == "union_tag_invalid":
+        return _unknown_type(fault["ctx"])
+    if fault["type"] == "string_pattern_mismatch" and place in SHAPES:
+        return SHAPES[place]
+    return fault["msg"].removeprefix("Value error, ")
+
+
+def _found(fault: ErrorDetails) -> str:
+    # Our own sentence about a whole group names what is wrong in it.
+    is_told = fault["type"] == "value_error" and isinstance(fault["input"], Mapping)
+    if is_told or fault["type"] in {"missing", "union_tag_invalid", "unknown_key"}:
+        return ""
+    return f" (found {_short(fault['input'])})"
 
 
 def _unknown_type(facts: Mapping[str, Any]) -> str:

@@ -22,6 +22,9 @@ from tasks_lib.errors import RecipeError
 
 __all__ = ["Settings", "as_kind_of", "import_class"]
 
+SECRETS = {"api_key", "api_token", "key", "token", "hf_token"}
+"""What people call a key that they would write into a recipe."""
+
 
 class Settings(BaseModel):
     """A pydantic model that refuses unknown keys and names the nearest known one.
@@ -36,13 +39,20 @@ class Settings(BaseModel):
     def _name_the_nearest_key(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        known = sorted(cls.model_fields)
         for key in value:
             if key not in cls.model_fields:
-                near = get_close_matches(str(key), known, n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
+                hint = cls._hint(str(key))
                 raise PydanticCustomError("unknown_key", "unknown key '{key}'; {hint}", {"key": str(key), "hint": hint})
         return value
+
+    @classmethod
+    def _hint(cls, unknown: str) -> str:
+        if unknown in SECRETS and "token_env" in cls.model_fields:
+            variable = cls.model_fields["token_env"].default
+            return f"a key comes from the environment, from {variable} or the variable that token_env names"
+        known = sorted(cls.model_fields)
+        near = get_close_matches(unknown, known, n=1)
+        return f"did you mean '{near[0]}'?" if near else f"known keys: {', '.join(known)}"
 
     @classmethod
     def kind(cls) -> str:

@@ -81,12 +81,25 @@ def test_a_recipe_survives_its_yaml() -> None:
             drawn_by(
                 {"type": "inference_endpoints", "base_url": "http://127.0.0.1:9"}, ["x"], limits={"max_cost_usd": 1}
             ),
-            r"limits\.max_cost_usd needs a price",
+            r"limits\.max_cost_usd needs a price: .* or cap the run with limits\.max_images\.$",
         ),
         (drawn_by({"type": "inference_endpoints"}, ["x"]), r"exactly one of model_id, endpoint_name and base_url"),
         (
             drawn_by({"type": "inference_endpoints", "model_id": "a/b", "provider": "nobody"}, ["x"]),
             r"'nobody' serves no text to image; choose one of auto, .*fal-ai",
+        ),
+        (drawn_by({"type": "inference_endpoints"}, ["x"]), r"found none\.$"),
+        (
+            drawn_by({"type": "openai", "model_id": "x", "api_key": "hidden"}, ["x"]),
+            r"unknown key 'api_key'; a key comes from the environment, from OPENAI_API_KEY or the variable",
+        ),
+        (
+            changed(card={"license": "CC BY"}),
+            r"card\.license: must be the Hub's name for a licence, .*\(found 'CC BY'\)",
+        ),
+        (
+            changed(output={"path": "d", "push_to_hub": {"repo_id": "shapes"}}),
+            r"repo_id: must be owner and name, such as me/shapes \(found 'shapes'\)",
         ),
         ({}, r"name: Field required; prompts: Field required"),
     ],
@@ -95,7 +108,7 @@ def test_a_mistake_is_one_sentence(recipe: dict[str, Any], sentence: str) -> Non
     """A wrong setting is named with its place, what was found, and the nearest right one."""
     with pytest.raises(RecipeError, match=sentence) as caught:
         load_recipe(recipe)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
