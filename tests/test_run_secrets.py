@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import subprocess
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import FlowRunSort
 
 import flows
+from flows.build_image_dataset import build_image_dataset
+from flows.run_secrets import secrets_in_environment
 from tasks_lib.errors import MissingSecretError
+from tasks_lib.recipe import load_recipe
 from tests.command import IMAGELOOM
 from tests.endpoint import Endpoint
 from tests.recipes import Build, recipe_for
@@ -64,6 +68,43 @@ def test_a_missing_block_is_named_before_anything_is_asked(build_dataset: Build,
     with pytest.raises(MissingSecretError, match=f"HF_TOKEN from the Prefect Secret block 'no-such-block'.*{ways_out}"):
         build_dataset(recipe_with_secret(endpoint, ["a cat"], "no-such-block"))
     assert endpoint.calls == []
+
+
+def test_runs_at_the_same_time_share_a_block(prefect_server: None) -> None:
+    """Of two runs in one process that take the same block, the one that ends first leaves the other its key."""
+    Secret(value=TOKEN).save("imageloom-test-token", overwrite=True)
+    blocks = {"HF_TOKEN": "imageloom-test-token"}
+
+    async def what_the_second_has() -> str | None:
+        first = AsyncExitStack()
+        await first.enter_async_context(secrets_in_environment(blocks))
+        async with secrets_in_environment(blocks):
+            await first.aclose()
+            return os.environ.get("HF_TOKEN")
+
+    assert asyncio.run(what_the_second_has()) == TOKEN
+    assert "HF_TOKEN" not in os.environ
+
+
+def test_builds_at_the_same_time_do_not_use_each_others_key(
+    endpoint: Endpoint, in_folder: Path, prefect_server: None
+) -> None:
+    """One that wants another secret in a variable that is in use ends with a sentence, and asks nothing."""
+    Secret(value=TOKEN).save("imageloom-test-token", overwrite=True)
+    Secret(value="hf_another").save("imageloom-test-another", overwrite=True)
+
+    async def meanwhile() -> Any:
+        async with secrets_in_environment({"HF_TOKEN": "imageloom-test-token"}):
+            recipe = load_recipe(recipe_with_secret(endpoint, ["a cat"], "imageloom-test-another"))
+            return await build_image_dataset(recipe, return_state=True)
+
+    state = asyncio.run(meanwhile())
+    assert state.message.startswith(
+        "another run of this process has another secret in HF_TOKEN than the Prefect Secret"
+    )
+    assert TOKEN not in state.message and "hf_another" not in state.message
+    assert endpoint.calls == []
+    assert "HF_TOKEN" not in os.environ
 
 
 def every_flow() -> dict[str, Any]:
