@@ -12,6 +12,7 @@ from tasks_lib.checks import Checks
 from tasks_lib.errors import RecipeError
 from tasks_lib.limits import Limits
 from tasks_lib.marking.choice import Marking
+from tasks_lib.models.http_answers import redact
 from tasks_lib.recipe_faults import sentences
 from tasks_lib.recipe_file import read_recipe_file
 from tasks_lib.runners import Runner, ThreadRunner
@@ -144,7 +145,7 @@ def load_recipe(
     elif isinstance(recipe, Mapping):
         settings, source = copy.deepcopy(dict(recipe)), "the recipe"
     else:
-        settings, source = read_recipe_file(os.fspath(recipe)), str(recipe)
+        settings, source = read_recipe_file(os.fspath(recipe)), redact(os.fspath(recipe), ())
     for key, value in (overrides or {}).items():
         _override(settings, key.split("."), value, key)
     try:

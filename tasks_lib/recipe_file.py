@@ -7,6 +7,7 @@ import fsspec
 import yaml
 
 from tasks_lib.errors import MissingExtraError, RecipeError
+from tasks_lib.models.http_answers import redact
 from tasks_lib.store.objects import EXTRAS
 
 __all__ = ["UniqueKeyLoader", "read_recipe_file"]
@@ -38,23 +39,24 @@ def read_recipe_file(path: str) -> dict[str, Any]:
         RecipeError: it cannot be read, is not YAML, or holds something else than settings.
         MissingExtraError: the package for this kind of URL is not installed.
     """
+    shown = redact(path, ())  # a query may be a signature, and messages are kept
     try:
         # A subclass of the safe one.
-        settings = yaml.load(_read_text(path), UniqueKeyLoader)  # noqa: S506
+        settings = yaml.load(_read_text(path, shown), UniqueKeyLoader)  # noqa: S506
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "its beginning"
-        raise RecipeError(f"the recipe {path} is not valid YAML at {place}: {error.problem}.") from error
+        raise RecipeError(f"the recipe {shown} is not valid YAML at {place}: {error.problem}.") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"the recipe {path} is not valid YAML: {error}.") from error
+        raise RecipeError(f"the recipe {shown} is not valid YAML: {error}.") from error
     if settings is None:
-        raise RecipeError(f"the recipe {path} is empty. README.md shows what belongs in it.")
+        raise RecipeError(f"the recipe {shown} is empty. README.md shows what belongs in it.")
     if not isinstance(settings, dict):
-        raise RecipeError(f"the recipe {path} holds no keys such as 'name:', but a {type(settings).__name__}.")
+        raise RecipeError(f"the recipe {shown} holds no keys such as 'name:', but a {type(settings).__name__}.")
     return settings
 
 
-def _read_text(path: str) -> str:
+def _read_text(path: str, shown: str) -> str:
     try:
         if "://" not in path:
             return Path(path).read_text(encoding="utf-8")
@@ -63,7 +65,9 @@ def _read_text(path: str) -> str:
     except ImportError as error:
         protocol = path.partition("://")[0]
         raise MissingExtraError(f"A recipe at {protocol}://", EXTRAS.get(protocol, protocol)) from error
-    except FileNotFoundError as error:
-        raise RecipeError(f"the recipe {path} cannot be read: there is no such file.") from error
-    except Exception as error:  # file systems raise errors of their libraries, not only OSError
-        raise RecipeError(f"the recipe {path} cannot be read: {str(error) or type(error).__name__}.") from error
+    # Neither is raised from its cause, whose text is logged as it is.
+    except FileNotFoundError:
+        raise RecipeError(f"the recipe {shown} cannot be read: there is no such file.") from None
+    except Exception as error:  # noqa: BLE001  # file systems raise errors of their libraries, not only OSError
+        reason = redact(str(error), ()) or type(error).__name__
+        raise RecipeError(f"the recipe {shown} cannot be read: {reason}.") from None

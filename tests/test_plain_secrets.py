@@ -17,6 +17,14 @@ KEY = "hf_MARKEDxKEYx0123456789"
         ({"recipe": {"secrets": {"HF_TOKEN": KEY}}}, r"recipe\.secrets\.HF_TOKEN"),
         ({"recipe": {"store": "s3://me:marked@bucket/store"}}, r"recipe\.store"),
         ({"task": {"extra_headers": ["x", "Bearer marked-0123456789"]}}, r"task\.extra_headers\.1"),
+        ({"recipe": "https://host/r.yaml?sv=1&sig=marked"}, "recipe"),
+        ({"recipe": {"store": "https://host/r?X-Amz-Signature=marked"}}, r"recipe\.store"),
+        ({"task.image_generation_model.base_url": "https://host/gen?api_key=marked"}, r"base_url"),
+        ({"generation_kwargs": {"access_token": "marked"}}, r"generation_kwargs\.access_token"),
+        ({"generation_kwargs": {"auth_token": "marked"}}, r"generation_kwargs\.auth_token"),
+        ({"extra_headers": {"x-api-key": "marked"}}, r"extra_headers\.x-api-key"),
+        ({"extra_body": {"apiKey": "marked", "max_tokens": "7"}}, r"extra_body\.apiKey"),
+        ({"recipe": "https://marked@host/r.yaml"}, "recipe"),
         ({"marking": {"private_key_env": "-----BEGIN EC PRIVATE KEY-----\nmarked"}}, r"marking\.private_key_env"),
     ],
 )
@@ -32,6 +40,9 @@ def test_a_key_is_refused_by_its_place(settings: dict[str, Any], place: str) -> 
     [
         {"prompts": ["a token of love", "http://me:x@host on a poster", "sk-" + 20 * "a"]},
         {"token_env": "HF_TOKEN", "secrets": {"HF_TOKEN": "hf-token"}, "marking": {"private_key_env": "C2PA_KEY"}},
+        {"recipe": {"secrets": {"API_KEY": "my-block"}}, "overrides": {"secrets.MY_TOKEN": "my-block"}},
+        {"store": "abfs://container@account.dfs.core.windows.net/store", "base_url": "https://host/v1?version=2"},
+        {"generation_kwargs": {"max_tokens": "9", "tokenizer": "x"}, "input_text_tokens": "5", "token_block": "b"},
         {"base_url": "http://host:8000/v1", "store": "s3://bucket/store", "model_id": "maker/sk-small"},
     ],
 )

@@ -1,5 +1,6 @@
 """Recipes: what is read from YAML, and the one sentence that every mistake gets."""
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from tasks_lib.errors import ImageloomError, MissingExtraError, MissingSecretErr
 from tasks_lib.estimate import estimate
 from tasks_lib.recipe import Recipe, load_recipe
 from tasks_lib.recipe_file import read_recipe_file
+from tests.loopback import LoopbackServer, Reply
 from tests.recipes import drawn_by
 
 pytest_plugins = ["tests.store_locations"]
 RECIPES = sorted(Path("deployments/recipes").glob("*.yaml"))
+SIGNED = "sig=marked%2Fsignature&se=2030"
 GOOD = drawn_by({"type": "procedural", "width": 64, "height": 64}, ["a red circle"])
 
 
@@ -227,3 +230,12 @@ def test_overrides_leave_the_given_settings_alone() -> None:
     settings = changed(limits={"max_images": 3})
     assert load_recipe(settings, {"limits.max_images": 9}).limits.max_images == 9
     assert settings["limits"] == {"max_images": 3}
+
+
+@pytest.mark.parametrize("answer", [Reply(b"no", 403), Reply(b"[a list]"), Reply(b"name: x"), Reply(b"a: b: c")])
+def test_a_signed_url_is_told_without_its_signature(answer: Reply) -> None:
+    """Whatever is wrong with a recipe at a URL, the message names the place and leaves out its query."""
+    with LoopbackServer(lambda asked: answer) as server, pytest.raises(RecipeError) as caught:
+        load_recipe(f"{server.url}/r.yaml?{SIGNED}")
+    assert f"{server.url}/r.yaml" in str(caught.value)
+    assert "marked" not in "".join(traceback.format_exception(caught.value))
