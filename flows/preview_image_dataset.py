@@ -8,13 +8,13 @@ from pydantic import Field
 from flows.build_image_dataset import build_image_dataset, run_name
 from flows.run_secrets import refuse_secret_parameters
 from tasks_lib.distiset import Distiset
-from tasks_lib.prefect_tasks import final_state
+from tasks_lib.prefect_tasks import final_state, headline_of
 from tasks_lib.recipe import Recipe, load_recipe
 
 __all__ = ["preview_image_dataset"]
 
 
-@flow(name="preview-image-dataset", flow_run_name=run_name, persist_result=False)
+@flow(name="preview-image-dataset", flow_run_name=run_name, persist_result=False, retries=0)
 async def preview_image_dataset(
     recipe: Recipe | str, rows: Annotated[int, Field(ge=1)] = 8, overrides: dict[str, Any] | None = None
 ) -> Distiset:
@@ -27,7 +27,7 @@ async def preview_image_dataset(
         rows: how many rows.
         overrides: settings by dotted key.
     """
-    return cast(Distiset, await final_state(_preview(recipe, rows, overrides)))
+    return cast(Distiset, await final_state(_preview(recipe, rows, overrides), headline_of))
 
 
 async def _preview(recipe: Recipe | str, rows: int, overrides: dict[str, Any] | None) -> Distiset:

@@ -9,7 +9,7 @@ from prefect.states import Completed, Failed
 
 from flows.run_secrets import refuse_secret_parameters, secrets_in_environment
 from tasks_lib.errors import ImageloomError
-from tasks_lib.prefect_tasks import result_of
+from tasks_lib.prefect_tasks import final_state, result_of
 from tasks_lib.publishing import publish_folder
 from tasks_lib.publishing.report import PublishProgress, PublishReport
 from tasks_lib.run_page import ProgressArtifact, show_publication
@@ -17,7 +17,7 @@ from tasks_lib.run_page import ProgressArtifact, show_publication
 __all__ = ["publish_dataset", "publish_image_dataset"]
 
 
-@flow(name="publish-image-dataset", flow_run_name="{repo_id}", persist_result=False)
+@flow(name="publish-image-dataset", flow_run_name="{repo_id}", persist_result=False, retries=0)
 async def publish_image_dataset(
     folder: str,
     repo_id: str,
@@ -39,13 +39,16 @@ async def publish_image_dataset(
         dry_run: only say what would be done.
         token_block: the Prefect Secret block with the token, where HF_TOKEN is not set.
     """
-    try:
-        refuse_secret_parameters()
-        async with secrets_in_environment({"HF_TOKEN": token_block} if token_block else {}):
-            report = await publish_dataset(folder, repo_id, private, overwrite=overwrite, dry_run=dry_run)
-    except ImageloomError as error:
-        return cast(PublishReport, Failed(message=str(error), data=error))
-    return cast(PublishReport, Completed(message=report.headline, data=report))
+    ending = _published(folder, repo_id, private, overwrite, dry_run, token_block)
+    return cast(PublishReport, await final_state(ending, lambda report: report.headline))
+
+
+async def _published(
+    folder: str, repo_id: str, private: bool, overwrite: bool, dry_run: bool, token_block: str | None
+) -> PublishReport:
+    refuse_secret_parameters()
+    async with secrets_in_environment({"HF_TOKEN": token_block} if token_block else {}):
+        return await publish_dataset(folder, repo_id, private, overwrite=overwrite, dry_run=dry_run)
 
 
 async def publish_dataset(
@@ -75,7 +78,7 @@ async def publish_dataset(
     return report
 
 
-@task(name="publish-dataset", task_run_name="{repo_id}", cache_policy=NO_CACHE, persist_result=False)
+@task(name="publish-dataset", task_run_name="{repo_id}", cache_policy=NO_CACHE, persist_result=False, retries=0)
 def run_publication(
     folder: str,
     repo_id: str,

@@ -10,20 +10,20 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.sorting import ArtifactSort
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.build_image_dataset import build_image_dataset, run_name
 from flows.run_secrets import refuse_secret_parameters
 from tasks_lib.canary import Comparison, Figures, Thresholds, compare, measure
 from tasks_lib.errors import ImageloomError
+from tasks_lib.prefect_tasks import final_state
 from tasks_lib.recipe import Recipe
 from tasks_lib.run_page import artifact_key
 
 __all__ = ["watch_canary"]
 
 
-@flow(name="watch-canary", flow_run_name=run_name, persist_result=False)
+@flow(name="watch-canary", flow_run_name=run_name, persist_result=False, retries=0)
 async def watch_canary(
     recipe: Recipe | str,
     overrides: dict[str, Any] | None = None,
@@ -49,13 +49,8 @@ async def watch_canary(
         cost_rise: how much the price of an image may rise: 0.1 is by a tenth.
     """
     thresholds = Thresholds(pass_rate_drop, seconds_rise, cost_rise)
-    try:
-        comparison = await _compared(recipe, overrides, last_runs, thresholds)
-    except ImageloomError as error:
-        return cast(Comparison, Failed(message=str(error), data=error))
-    if comparison.alarms:
-        return cast(Comparison, Failed(message=comparison.headline, data=ImageloomError(comparison.headline)))
-    return cast(Comparison, Completed(message=comparison.headline, data=comparison))
+    ending = _compared(recipe, overrides, last_runs, thresholds)
+    return cast(Comparison, await final_state(ending, lambda comparison: comparison.headline))
 
 
 async def _compared(
@@ -68,6 +63,8 @@ async def _compared(
     key = artifact_key(built.report.name, "canary")
     comparison = compare(measure(Path(built.report.folder)), await _earlier(key, last_runs), last_runs, thresholds)
     await acreate_table_artifact(table=comparison.rows(), key=key, description=comparison.headline)
+    if comparison.alarms:
+        raise ImageloomError(comparison.headline)
     return comparison
 
 

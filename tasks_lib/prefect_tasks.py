@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.context import SyncClientContext
+from prefect.context import FlowRunContext, SyncClientContext
 from prefect.futures import PrefectFuture, wait
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
@@ -31,7 +31,15 @@ from tasks_lib.runners import ThreadRunner
 from tasks_lib.tasks import ImageTask
 from tasks_lib.workers import Workers, open_workers
 
-__all__ = ["BATCHES_IN_PLAY", "MOST_BATCHES_IN_PLAY", "final_state", "result_of", "results_in_order", "run_image_task"]
+__all__ = [
+    "BATCHES_IN_PLAY",
+    "MOST_BATCHES_IN_PLAY",
+    "final_state",
+    "headline_of",
+    "result_of",
+    "results_in_order",
+    "run_image_task",
+]
 
 Result = TypeVar("Result")
 
@@ -80,16 +88,33 @@ def run_image_task(
         return cast(BatchResult, _failed(error))
 
 
-async def final_state(building: Awaitable[Distiset]) -> State[Distiset]:
-    """The state in which a flow ends, with a message for people.
+async def final_state(ending: Awaitable[Result], headline: Callable[[Result], str | None]) -> State[Result] | Result:
+    """What a flow returns: the state in which it ends, with a message for people.
 
-    A message of ours is enough to act on; any other exception passes, and Prefect logs its traceback.
+    A message of ours is enough to act on; any other exception passes, and Prefect logs its traceback. A flow that was
+    given retries gets plain values and errors: Prefect tries again only after an exception, and then forgets states.
+
+    Args:
+        ending: gives the flow's result.
+        headline: the message of a result.
+
+    Raises:
+        ImageloomError: of a flow that has retries.
     """
+    context = FlowRunContext.get()
+    retried = context and context.flow_run and context.flow_run.empirical_policy.retries
     try:
-        distiset = await building
+        result = await ending
     except ImageloomError as error:
-        return cast(State[Distiset], _failed(error))
-    return Completed(message=distiset.report.headline if distiset.report else None, data=distiset)
+        if retried:
+            raise
+        return _failed(error)
+    return result if retried else Completed(message=headline(result), data=result)
+
+
+def headline_of(distiset: Distiset) -> str | None:
+    """What the state of a build says; nothing of a Distiset that was put together."""
+    return distiset.report.headline if distiset.report else None
 
 
 def _failed(error: ImageloomError) -> State[Any]:

@@ -51,6 +51,7 @@ async def write_dataset(build: Build) -> Distiset:
         task_run_name="write dataset",
         cache_policy=NO_CACHE,
         persist_result=False,
+        retries=0,
     )
     def write() -> _Written:
         """Write card, gallery and ledger, and put the folder in its place."""

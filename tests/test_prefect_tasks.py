@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from prefect.settings import PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows.build_image_dataset import build_image_dataset
 from tasks_lib import ImageGeneration, Row, StepInput, StepOutput
@@ -12,6 +14,7 @@ from tasks_lib.errors import StopError
 from tasks_lib.recipe import load_recipe
 from tasks_lib.store import ImageStore
 from tests.cancelling import calls_when_cancelled
+from tests.command import imageloom
 from tests.endpoint import Endpoint
 from tests.recipes import recipe_for
 
@@ -32,6 +35,15 @@ class Forgetful(ImageGeneration):
     def process(self, inputs: StepInput) -> StepOutput:
         """Gives the first row only."""
         yield inputs[:1]
+
+
+class InTheWay(ImageGeneration):
+    """Puts a folder where the dataset's card is to be written."""
+
+    def format_output(self, output: Row, input: Row) -> Row:
+        """As every one."""
+        next(Path().glob(".dataset.building-*")).joinpath("README.md").mkdir()
+        return super().format_output(output, input)
 
 
 def many_rows(endpoint: Endpoint, **settings: Any) -> dict[str, Any]:
@@ -79,3 +91,30 @@ def test_the_state_of_a_stopped_run_is_one_sentence(endpoint: Endpoint) -> None:
     assert state.is_failed()
     assert state.message.startswith("the task 'forgetful' gave 1 rows for 2 (rows 0-1) where 2 were asked")
     assert "\n" not in state.message
+
+
+@pytest.mark.usefixtures("prefect_server", "in_folder")
+def test_a_flow_with_retries_is_tried_again(endpoint: Endpoint) -> None:
+    """With retries a build that cannot go on is tried again, and its last error is what the caller gets."""
+    recipe = recipe_for(endpoint, ["a {{401 times=1}}"], limits={"max_failure_rate": 0.0})
+    patient = build_image_dataset.with_options(retries=1)
+    assert asyncio.run(patient(load_recipe(recipe))).report.images == 1
+    with pytest.raises(StopError, match="answered 401"):
+        asyncio.run(patient(load_recipe({**recipe, "prompts": ["b {{401}}"]})))
+
+
+@pytest.mark.usefixtures("prefect_server", "in_folder")
+def test_a_setting_for_all_flows_hides_no_error(endpoint: Endpoint) -> None:
+    """Whatever Prefect's default for retries of flows and tasks, a build is tried once, and says what is wrong."""
+    Path("recipe.yaml").write_text(yaml.safe_dump(recipe_for(endpoint, ["a {{401}}"])))
+    done = imageloom("build", "recipe.yaml", PREFECT_FLOWS_DEFAULT_RETRIES="1", PREFECT_TASKS_DEFAULT_RETRIES="1")
+    assert "imageloom: " in done.stderr and "answered 401" in done.stderr
+    assert done.returncode == 1 and len(endpoint.calls) == 1
+
+
+@pytest.mark.usefixtures("prefect_server", "in_folder")
+def test_a_dataset_that_cannot_be_written_is_tried_once(endpoint: Endpoint) -> None:
+    """Why the folder could not be written is what the caller gets, whatever Prefect's default for retries."""
+    recipe = recipe_for(endpoint, ["a"], task={"type": f"{__name__}:InTheWay"})
+    with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 1}), pytest.raises(IsADirectoryError, match=r"README\.md"):
+        asyncio.run(build_image_dataset(load_recipe(recipe)))

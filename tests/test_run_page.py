@@ -5,12 +5,10 @@ import base64
 import io
 import json
 import logging
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +17,10 @@ from PIL import Image
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks_lib.errors import StopError, TooManyFailuresError
 from tasks_lib.publishing.report import PublishReport
-from tasks_lib.recipe import load_recipe
-from tasks_lib.run_assets import dataset_asset, upstream_assets
 from tasks_lib.run_page import ProgressArtifact, artifact_key, contact_sheet, escaped, show_publication, show_report
 from tests.endpoint import Endpoint
-from tests.processes import wait_until
+from tests.prefect_contents import asked
 from tests.recipes import FLAT, Build, drawn_by, recipe_for
 
 ATTACK = "<img src=/a.png> ![x](/b.png) | **bold** `code` &amp;"
@@ -35,28 +30,10 @@ MARKUP = ["~~a~~", "**b**", "_c_", "`d`", "<b>", "![x](/y)", "[x](/y)", "<http:/
 PICTURE = re.compile(r"!\[\]\(data:image/(\w+);base64,([^)]*)\)")
 
 
-def asked(path: str, body: Any) -> Any:
-    with httpx2.Client(trust_env=False, timeout=60) as client:
-        answer = client.post(f"{os.environ['PREFECT_API_URL']}{path}", json=body)
-    answer.raise_for_status()
-    return answer.json()
-
-
 def artifacts(name: str) -> dict[str, Any]:
     """The latest artifacts of a recipe by their key."""
     found = asked("/artifacts/latest/filter", {"artifacts": {"key": {"like_": f"{name}-%"}}})
     return {artifact["key"].removeprefix(f"{name}-"): artifact for artifact in found}
-
-
-def events(prefix: str, resource: str, count: int) -> list[dict[str, Any]]:
-    """The events about a resource, once there are so many: they are recorded a moment after they happen."""
-    wanted = {"filter": {"event": {"prefix": [prefix]}, "resource": {"id": [resource]}}, "limit": 50}
-
-    def found() -> list[dict[str, Any]]:
-        told: list[dict[str, Any]] = asked("/events/filter", wanted)["events"]
-        return told if len(told) >= count else []
-
-    return list(wait_until(found, timeout_s=60, what=f"{count} events {prefix} about {resource}"))
 
 
 def pictures(sheet: str) -> list[Image.Image]:
@@ -158,78 +135,6 @@ def test_a_server_that_fails_costs_the_page_only(
     )
     for what in of_a_build + of_a_publication:
         assert f"This run's page lacks the {what}" in caplog.text
-
-
-def test_a_build_emits_that_it_built(build_dataset: Build) -> None:
-    """A build emits its counts, cost and folder with its flow run; only one of all rows is called whole."""
-    recipe = drawn_by({**FLAT, "price_per_image_usd": 0.5}, ["a", "b", "c"], name="told-built")
-    build_dataset(recipe, limit=2)
-    build_dataset(recipe)
-    second, first = events("imageloom.", "imageloom.dataset.told-built", 2)
-    assert {first["event"], second["event"]} == {"imageloom.dataset.built"}
-    assert (first["resource"]["imageloom.whole"], second["resource"]["imageloom.whole"]) == ("false", "true")
-    payload = second["payload"]
-    assert payload["folder"] == str(Path("dataset").absolute())
-    assert (payload["counts"], payload["spent_usd"], payload["total_usd"]) == ({"ok": 3}, 0.5, 1.5)
-    roles = {related["prefect.resource.role"] for related in second["related"]}
-    assert roles >= {"flow", "flow-run"}
-
-
-def test_a_cap_that_is_reached_is_an_event(build_dataset: Build) -> None:
-    """Beside the dataset that was built, the cap is told, and the dataset is not called whole."""
-    build_dataset(drawn_by(FLAT, ["a", "b", "c"], name="told-cap", limits={"max_images": 1}))
-    told = events("imageloom.", "imageloom.dataset.told-cap", 2)
-    assert {event["event"] for event in told} == {"imageloom.dataset.built", "imageloom.dataset.budget-reached"}
-    assert {event["resource"]["imageloom.whole"] for event in told} == {"false"}
-    assert told[0]["payload"]["counts"] == {"not_asked": 2, "ok": 1}
-
-
-@pytest.mark.parametrize(
-    ("prompt", "error", "counts"),
-    [("a {{500 times=inf}}", TooManyFailuresError, {"failed": 1}), ("a {{401}}", StopError, None)],
-)
-def test_a_build_without_a_dataset_fit_for_use_is_refused(
-    build_dataset: Build, endpoint: Endpoint, prompt: str, error: type[Exception], counts: dict[str, int] | None
-) -> None:
-    """Too many failures, or a run that cannot go on, is the event `refused` with its reason, and no other."""
-    name = f"told-{error.__name__}"
-    with pytest.raises(error) as raised:
-        build_dataset(recipe_for(endpoint, [prompt], name=name, limits={"max_attempts": 1}))
-    (event,) = events("imageloom.", f"imageloom.dataset.{name}", 1)
-    assert event["event"] == "imageloom.dataset.refused"
-    assert event["payload"]["reason"] == str(raised.value)
-    assert event["payload"].get("counts") == counts
-    assert event["payload"]["folder"] == str(Path("dataset").absolute())
-
-
-def test_the_dataset_is_an_asset_with_its_upstreams(build_dataset: Build) -> None:
-    """The task run that writes the folder materializes it, with counts and cost, from its prompts and its model."""
-    Path("prompts.txt").write_text("a\nb\n")
-    build_dataset(drawn_by(FLAT, {"path": "prompts.txt"}, name="asset"))
-    (event,) = events("prefect.asset.materialization", f"file://{Path('dataset').absolute()}", 1)
-    assert event["event"] == "prefect.asset.materialization.succeeded"
-    assert event["payload"]["counts"] == {"ok": 2}
-    upstreams = {each["prefect.resource.id"] for each in event["related"] if each["prefect.resource.role"] == "asset"}
-    assert upstreams == {"model://flat-colour", f"file://{Path('prompts.txt').absolute()}"}
-
-
-@pytest.mark.parametrize(
-    ("given", "key"),
-    [
-        ("recipes/a b%.yaml", f"file://{Path.cwd()}/recipes/a_b_.yaml"),
-        ("https://me:secret@example.com/r.yaml?token=secret", "https://example.com/r.yaml"),
-        ("s3://bucket/r.yaml", "s3://bucket/r.yaml"),
-    ],
-)
-def test_every_place_has_a_key_that_prefect_takes(given: str, key: str) -> None:
-    """Characters that Prefect's keys forbid are replaced, and no login or query of a URL is in one."""
-    recipe = load_recipe(drawn_by(FLAT, {"dataset": "me/prompts"}, output={"path": "data sets/" + "long/" * 200}))
-    assert dataset_asset(recipe).key.startswith(f"file://{Path.cwd()}/data_sets/long/")
-    assert [asset.key for asset in upstream_assets(recipe, given)] == [
-        "model://flat-colour",
-        key,
-        "hf://datasets/me/prompts",
-    ]
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import yaml
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
+from flows.build_image_variants import build_image_variants
 from flows.publish_image_dataset import publish_image_dataset
 from tasks_lib.errors import MissingSecretError, PublishError
+from tasks_lib.recipe import load_recipe
 from tests.built_folders import shards
 from tests.command import imageloom
 from tests.endpoint import Endpoint
@@ -172,3 +175,25 @@ def test_a_failed_publication_leaves_the_dataset(hub: HubRepository, build_datas
     done = imageloom("publish", "dataset", NAME)
     assert done.returncode == 0, done.stderr
     assert len(endpoint.calls) == 1
+
+
+def test_variants_are_published_when_they_are_whole(hub: HubRepository, prefect_server: None, in_folder: Path) -> None:
+    """Both configs go up with the recipe's token, which is tried before anything is made; a part of them does not."""
+    Secret(value=os.environ.pop("HF_TOKEN")).save("imageloom-test-hub", overwrite=True)
+    images = drawn_by(FLAT, ["a cat", "a dog"], name="images", secrets={"HF_TOKEN": "imageloom-test-hub"})
+    source = {"dataset": "./dataset", "split": "train", "columns": ["image"]}
+    task = {"type": "image_editing", "instruction": "a small white star"}
+    variants = drawn_by({"type": "procedural"}, source, name="variants", task=task, output={"path": "./variants"})
+    recipes = load_recipe(images), load_recipe(variants)
+    hub.role = "read"
+    with pytest.raises(PublishError, match="may only read"):
+        asyncio.run(build_image_variants(*recipes, push_to=NAME))
+    assert not Path("store").exists()
+    hub.role = "write"
+    asyncio.run(build_image_variants(*recipes, limit=1, push_to=NAME))
+    assert NAME not in hub.repositories
+    asyncio.run(build_image_variants(*recipes, push_to=NAME))
+    assert {f"{config}/train-00000-of-00001.parquet" for config in ("images", "variants")} <= set(
+        hub.repositories[NAME].files
+    )
+    assert "HF_TOKEN" not in os.environ
