@@ -21,7 +21,7 @@ from tasks_lib.distiset import Distiset
 from tasks_lib.errors import TooManyFailuresError
 from tasks_lib.prefect_tasks import MOST_BATCHES_IN_PLAY, final_state, headline_of, results_in_order
 from tasks_lib.publishing import check_token
-from tasks_lib.recipe import PushToHub, Recipe, load_recipe
+from tasks_lib.recipe import PushToHub, Recipe, RecipeOrPlace, load_recipe
 from tasks_lib.run_assets import write_dataset
 from tasks_lib.run_events import emit_built, refusal_told
 from tasks_lib.run_page import ProgressArtifact, show_report
@@ -45,7 +45,7 @@ def run_name() -> str:
     retries=0,
 )
 async def build_image_dataset(
-    recipe: Recipe | str, limit: Annotated[int, Field(ge=1)] | None = None, overrides: dict[str, Any] | None = None
+    recipe: RecipeOrPlace, limit: Annotated[int, Field(ge=1)] | None = None, overrides: dict[str, Any] | None = None
 ) -> Distiset:
     """Build the dataset that a recipe describes.
 

@@ -11,14 +11,14 @@ from flows.run_secrets import refuse_secret_parameters, secrets_in_environment
 from tasks_lib.distiset import Distiset
 from tasks_lib.prefect_tasks import final_state, headline_of
 from tasks_lib.publishing import check_token
-from tasks_lib.recipe import Recipe, load_recipe
+from tasks_lib.recipe import Recipe, RecipeOrPlace, load_recipe
 
 __all__ = ["build_image_variants"]
 
 
 @flow(name="build-image-variants", persist_result=False, retries=0)
 async def build_image_variants(
-    images: Recipe | str, variants: Recipe | str, limit: int | None = None, push_to: str | None = None
+    images: RecipeOrPlace, variants: RecipeOrPlace, limit: int | None = None, push_to: str | None = None
 ) -> Distiset:
     """Build images, edit those that pass the checks, and put both into one Distiset.
 

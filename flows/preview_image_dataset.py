@@ -9,14 +9,14 @@ from flows.build_image_dataset import build_image_dataset, run_name
 from flows.run_secrets import refuse_secret_parameters
 from tasks_lib.distiset import Distiset
 from tasks_lib.prefect_tasks import final_state, headline_of
-from tasks_lib.recipe import Recipe, load_recipe
+from tasks_lib.recipe import Recipe, RecipeOrPlace, load_recipe
 
 __all__ = ["preview_image_dataset"]
 
 
 @flow(name="preview-image-dataset", flow_run_name=run_name, persist_result=False, retries=0)
 async def preview_image_dataset(
-    recipe: Recipe | str, rows: Annotated[int, Field(ge=1)] = 8, overrides: dict[str, Any] | None = None
+    recipe: RecipeOrPlace, rows: Annotated[int, Field(ge=1)] = 8, overrides: dict[str, Any] | None = None
 ) -> Distiset:
     """Build the first rows of a recipe into ``<output.path>-preview``.
 

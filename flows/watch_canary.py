@@ -17,15 +17,15 @@ from flows.run_secrets import refuse_secret_parameters
 from tasks_lib.canary import Comparison, Figures, Thresholds, compare, measure
 from tasks_lib.errors import ImageloomError
 from tasks_lib.prefect_tasks import final_state
-from tasks_lib.recipe import Recipe
-from tasks_lib.run_page import artifact_key
+from tasks_lib.recipe import Recipe, RecipeOrPlace
+from tasks_lib.run_page import history_key
 
 __all__ = ["watch_canary"]
 
 
 @flow(name="watch-canary", flow_run_name=run_name, persist_result=False, retries=0)
 async def watch_canary(
-    recipe: Recipe | str,
+    recipe: RecipeOrPlace,
     overrides: dict[str, Any] | None = None,
     last_runs: Annotated[int, Field(ge=1, le=100)] = 5,
     pass_rate_drop: Annotated[float, Field(ge=0, le=1)] = 0.1,
@@ -60,7 +60,7 @@ async def _compared(
     # The recipe as it was given: a login in a URL may stand in its file, and not among the parameters of a run.
     built = await build_image_dataset(recipe, overrides={**(overrides or {}), **_anew()})
     assert built.report is not None
-    key = artifact_key(built.report.name, "canary")
+    key = history_key(built.report.name, "canary")
     comparison = compare(measure(Path(built.report.folder)), await _earlier(key, last_runs), last_runs, thresholds)
     await acreate_table_artifact(table=comparison.rows(), key=key, description=comparison.headline)
     if comparison.alarms:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from tasks_lib.checks import Checks
 from tasks_lib.errors import RecipeError
@@ -22,7 +22,7 @@ from tasks_lib.sources import Prompts
 from tasks_lib.store import DEFAULT_STORE
 from tasks_lib.tasks import AnyImageTask
 
-__all__ = ["CardText", "Output", "PushToHub", "Recipe", "load_recipe"]
+__all__ = ["CardText", "Output", "PushToHub", "Recipe", "RecipeOrPlace", "load_recipe"]
 
 EnvironmentVariable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -122,6 +122,10 @@ class Recipe(Settings):
         """The recipe as a file that :func:`load_recipe` reads."""
         written = self.model_dump(mode="json", exclude_defaults=True)
         return yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110)
+
+
+RecipeOrPlace = Recipe | Annotated[str, BeforeValidator(lambda given: str(given) if isinstance(given, Path) else given)]
+"""A parameter of a flow: the recipe, or the path or URL of its file; to a form a ``Path`` is a text."""
 
 
 def load_recipe(

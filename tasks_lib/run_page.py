@@ -5,6 +5,7 @@ only: the newer interface cuts long text there, the older one reads it as HTML.
 """
 
 import asyncio
+import hashlib
 import re
 import textwrap
 import time
@@ -28,7 +29,15 @@ from tasks_lib.gallery.shards import evenly_spread, find_shards, wanted_rows
 from tasks_lib.publishing.report import PublishReport
 from tasks_lib.report import BuildReport, count_of, dollars
 
-__all__ = ["ProgressArtifact", "artifact_key", "contact_sheet", "escaped", "show_publication", "show_report"]
+__all__ = [
+    "ProgressArtifact",
+    "artifact_key",
+    "contact_sheet",
+    "escaped",
+    "history_key",
+    "show_publication",
+    "show_report",
+]
 
 SECONDS_BETWEEN_UPDATES = 2.0
 PICTURES = 24
@@ -130,6 +139,16 @@ def artifact_key(name: str, what: str) -> str:
         what: the kind of artifact.
     """
     return f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{what}"
+
+
+def history_key(name: str, what: str) -> str:
+    """The same for a history that is read back: names that differ in case or punctuation alone do not share one.
+
+    Args:
+        name: of the recipe.
+        what: the kind of artifact.
+    """
+    return artifact_key(name, f"{what}-{hashlib.sha256(name.encode()).hexdigest()[:8]}")
 
 
 def contact_sheet(folder: Path, most_characters: int = MOST_CHARACTERS) -> str | None:

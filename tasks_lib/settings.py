@@ -6,6 +6,7 @@ import sysconfig
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pydantic import (
@@ -92,7 +93,7 @@ def import_class(path: str, base: type[Any]) -> type[Any]:
     """
     module_name, _, name = path.partition(":")
     try:
-        found = getattr(import_module(module_name), name)
+        found = getattr(_imported(module_name), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise RecipeError(
             f"type '{path}' cannot be imported: {error}. Write it as 'package.module:ClassName', where that package is "
@@ -103,6 +104,15 @@ def import_class(path: str, base: type[Any]) -> type[Any]:
     if lacking := sorted(getattr(found, "__abstractmethods__", ())):
         raise RecipeError(f"type '{path}' lacks {', '.join(lacking)}, which every {base.__name__} defines.")
     return found
+
+
+def _imported(module_name: str) -> ModuleType:
+    try:
+        return import_module(module_name)
+    except SystemError:
+        # Docstrings of fields are read by ast.parse, which now and then fails while other threads run (CPython
+        # gh-106905, "AST constructor recursion depth mismatch").
+        return import_module(module_name)
 
 
 def _searched_folders() -> list[str]:

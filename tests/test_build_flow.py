@@ -10,6 +10,7 @@ from datasets import Image, load_dataset
 from flows.build_image_dataset import build_image_dataset
 from tasks_lib.errors import OutputError, RecipeError, StopError, TooManyFailuresError
 from tasks_lib.folder import StagedFolder
+from tasks_lib.recipe import load_recipe
 from tests.built_folders import shards
 from tests.endpoint import Endpoint
 from tests.endpoint_images import shows_prompt
@@ -168,3 +169,10 @@ def test_the_offline_examples_build(prefect_server: None, in_folder: Path, name:
     assert report is not None
     assert report.counts["ok"] >= 11
     assert "colour" in load_dataset(f"datasets/{name}")["train"].column_names
+
+
+def test_a_recipe_is_built_from_its_path(prefect_server: None, in_folder: Path) -> None:
+    """A pathlib.Path is as good as a text."""
+    Path("recipe.yaml").write_text(load_recipe(drawn_by(FLAT, ["a cat"])).to_yaml())
+    report = asyncio.run(build_image_dataset(Path("recipe.yaml"))).report
+    assert report is not None and report.images == 1

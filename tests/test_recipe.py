@@ -239,3 +239,17 @@ def test_a_signed_url_is_told_without_its_signature(answer: Reply) -> None:
         load_recipe(f"{server.url}/r.yaml?{SIGNED}")
     assert f"{server.url}/r.yaml" in str(caught.value)
     assert "marked" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_class_whose_import_fails_by_accident_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SystemError, which CPython's parser may raise while other threads run, is not the end of a recipe."""
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = [
+        "import os",
+        "if not os.path.exists('tried'):",
+        "    open('tried', 'w').close()",
+        "    raise SystemError('AST')",
+    ]
+    (tmp_path / "accidental.py").write_text("\n".join([*lines, "from tests.custom_tasks import FlatColour"]))
+    monkeypatch.chdir(tmp_path)
+    assert load_recipe(drawn_by({"type": "accidental:FlatColour"}, ["x"])).name == "test"

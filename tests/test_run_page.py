@@ -18,7 +18,15 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tasks_lib.publishing.report import PublishReport
-from tasks_lib.run_page import ProgressArtifact, artifact_key, contact_sheet, escaped, show_publication, show_report
+from tasks_lib.run_page import (
+    ProgressArtifact,
+    artifact_key,
+    contact_sheet,
+    escaped,
+    history_key,
+    show_publication,
+    show_report,
+)
 from tests.endpoint import Endpoint
 from tests.prefect_contents import asked
 from tests.recipes import FLAT, Build, drawn_by, recipe_for
@@ -143,3 +151,10 @@ def test_a_server_that_fails_costs_the_page_only(
 def test_a_key_is_one_that_prefect_takes(name: str, key: str) -> None:
     """A recipe's name becomes lower-case letters, digits and dashes."""
     assert artifact_key(name, "report") == key
+
+
+def test_a_history_is_of_one_recipe() -> None:
+    """Recipes whose names differ in punctuation or case alone are not compared with each other."""
+    keys = {history_key(name, "canary") for name in ("cx_v1", "cx-v1", "CX-v1")}
+    assert len(keys) == 3
+    assert all(re.fullmatch(r"cx-v1-canary-[0-9a-f]{8}", key) for key in keys)
