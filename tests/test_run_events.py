@@ -65,11 +65,7 @@ def test_a_build_without_a_dataset_fit_for_use_is_refused(
     ("name", "settings", "reason"),
     [
         ("told-nowhere", None, "the recipe told-nowhere.yaml cannot be read"),
-        (
-            "told-keyless",
-            {"task": {"image_generation_model": {"type": "inference_endpoints", "model_id": "a/b"}}},
-            "HF_T",
-        ),
+        ("told-keyless", {"task": KEYLESS}, "HF_TOKEN"),
         ("told-blockless", {"secrets": {"MY_KEY": "no-such-block"}}, "the recipe takes MY_KEY from the Prefect Secret"),
     ],
 )
