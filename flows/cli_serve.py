@@ -1,5 +1,6 @@
 """The command ``imageloom serve``: a recipe built by the clock, for people without a worker."""
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,11 +31,11 @@ def serve(
     limit: Limit = None,
     debug: Debug = False,
 ) -> None:
-    """Build RECIPE by the clock, in processes of this machine, until Ctrl-C."""
+    """Build RECIPE by the clock, in processes of this machine, until Ctrl-C or SIGTERM."""
     with one_sentence_errors(debug, kept="The schedule is paused"):
         loaded = checked_recipe(recipe)
         schedule = _schedule(cron, timezone)
-        _check_server()
+        asyncio.run(_check_server())
         # A run may start in another folder; a URL is the same everywhere.
         _serve(loaded, recipe if "://" in recipe else str(Path(recipe).absolute()), schedule, limit)
 
@@ -60,26 +61,21 @@ def _schedule(cron: str, timezone: str) -> "CronSchedule":
         raise UsageError(f"{'; '.join(told)}.") from error
 
 
-def _check_server() -> None:
-    import httpx2
+async def _check_server() -> None:
     from prefect.settings import PREFECT_API_URL
 
-    from tasks_lib.errors import ImageloomError, UsageError
+    from flows.reached_server import reached_server
+    from tasks_lib.errors import UsageError
 
-    url = PREFECT_API_URL.value()
-    if not url:
+    if not PREFECT_API_URL.value():
         raise UsageError(NO_SERVER)
-    try:
-        httpx2.get(f"{url}/health", timeout=30).raise_for_status()
-    except httpx2.HTTPError as error:
-        raise ImageloomError(
-            f"the Prefect server at {url} does not answer ({type(error).__name__}: {error}). Start it with `prefect "
-            "server start`, or name another in PREFECT_API_URL."
-        ) from error
+    async with reached_server():
+        pass
 
 
 def _serve(recipe: "Recipe", place: str, schedule: "CronSchedule", limit: int | None) -> None:
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.runner import Runner
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
@@ -90,20 +86,29 @@ def _serve(recipe: "Recipe", place: str, schedule: "CronSchedule", limit: int | 
     )
     typer.echo(f"  at once:  prefect deployment run 'build-image-dataset/{recipe.name}'", err=True)
     parameters: dict[str, Any] = {"recipe": place, "limit": limit}
-    build_image_dataset.serve(
+    # Nobody would run what is planned while nobody serves, and all of it would come at once afterwards.
+    runner = Runner(name=recipe.name, pause_on_shutdown=True)
+
+    def stop(*_: Any) -> None:
+        """End runs at work and pause the schedule; Prefect's own way with SIGTERM does neither."""
+        if not runner.started:
+            raise KeyboardInterrupt
+        asyncio.run_coroutine_threadsafe(runner.astop(), asyncio.get_running_loop())
+
+    runner.handle_sigterm = stop  # type: ignore[method-assign]  # a signal's handler, which it installs itself
+    runner.add_flow(
+        build_image_dataset,
         name=recipe.name,
         description=f"{recipe.card.description or f'The dataset {recipe.name}.'}\n\nServed from `{place}`.",
         parameters=parameters,
         schedule=Cron(schedule.cron, timezone=schedule.timezone),
         tags=["imageloom"],
         # A build that takes longer than the interval is not joined by a second one over the same folder and budget.
-        global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-        # Nobody would run what is planned while nobody serves, and all of it would come at once afterwards.
-        pause_on_shutdown=True,
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
         paused=False,
-        print_starting_message=False,
         # The package may be installed anywhere; the recipe's paths are relative to this folder.
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    # Prefect takes Ctrl-C for itself, and returns when all is ended.
+    asyncio.run(runner.start())
+    # It ends by a signal only, and has dealt with that.
     raise KeyboardInterrupt

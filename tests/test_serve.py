@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,18 +105,34 @@ def test_a_recipe_is_served_from_its_url(prefect_server: None, in_folder: Path) 
     assert load_dataset("dataset")["train"].num_rows == 1
 
 
-def test_ctrl_c_in_the_middle_of_a_build_keeps_what_arrived(prefect_server: None, in_folder: Path) -> None:
-    """Nothing more is asked, every image delivered is in the store, and no dataset is half there."""
+def interrupt_all(served: subprocess.Popen[str]) -> None:
+    """As Ctrl-C in a terminal does."""
+    os.killpg(served.pid, signal.SIGINT)
+
+
+def terminate(served: subprocess.Popen[str]) -> None:
+    """As a service manager or ``docker stop`` does."""
+    served.terminate()
+
+
+@pytest.mark.parametrize("stop", [interrupt_all, terminate])
+def test_stopped_in_the_middle_of_a_build_it_keeps_what_arrived(
+    prefect_server: None, in_folder: Path, stop: Callable[[subprocess.Popen[str]], None]
+) -> None:
+    """Nothing more is asked, every image delivered is in the store, no dataset is half there, the schedule sleeps."""
     with Endpoint(latency_s=0.3) as endpoint:
-        recipe = recipe_for(endpoint, [f"prompt {number}" for number in range(400)], name="stopped")
+        name = f"stopped-{stop.__name__}"
+        recipe = recipe_for(endpoint, [f"prompt {number}" for number in range(400)], name=name)
         Path("recipe.yaml").write_text(yaml.safe_dump({**recipe, "limits": {"max_concurrency": 4}}))
         with serving(*NIGHTLY) as served:
-            deployment = served_deployment("stopped")
+            deployment = served_deployment(name)
             start_a_run(deployment)
             wait_until(lambda: len(endpoint.calls) >= 6, 60, "six images")
-            os.killpg(served.pid, signal.SIGINT)
+            stop(served)
             _, told = served.communicate(timeout=60)
-        assert "imageloom: stopped. The schedule is paused" in told
+        assert served.returncode == 130
+        assert told.endswith("imageloom: stopped. The schedule is paused; run the same command to go on.\n")
+        assert ask(f"/deployments/{deployment['id']}")["paused"]
         wait_until(lambda: not endpoint.in_flight, 20, "the last call to end")
         delivered = {call.prompt for call in endpoint.calls if call.delivered}
     assert 6 <= len(delivered) < 400
