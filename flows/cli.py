@@ -133,15 +133,21 @@ def _run_build(flow: str, server: "EmbeddedServer | None", json_: bool, **parame
         from prefect.exceptions import TerminationSignal
 
         from flows.progress import progress_bar
+        from flows.reached_server import reached_server
 
         if server:
             # Used later, but there is time for its half a second now.
             import_module("datasets")
     if server:
         server.wait()
+
+    async def run() -> Any:
+        async with reached_server():
+            return await start(**parameters)
+
     with progress_bar(Console(stderr=True)):
         try:
-            distiset = asyncio.run(start(**parameters))
+            distiset = asyncio.run(run())
         except TerminationSignal:
             # A service manager's way to stop is as good as Ctrl-C.
             raise KeyboardInterrupt from None

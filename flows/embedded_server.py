@@ -24,6 +24,7 @@ CHOICES = (
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE",
     "PREFECT_SERVER_EPHEMERAL_ENABLED",
 )
+AUTH = "PREFECT_SERVER_API_AUTH_STRING"
 PATIENCE_S = 180
 """For the first start on a slow machine: Prefect creates its database in a hundred migrations."""
 SETTINGS = {
@@ -45,6 +46,9 @@ def start_embedded_server() -> "EmbeddedServer | None":
         return None
     server = EmbeddedServer()
     os.environ["PREFECT_API_URL"] = server.url
+    # No proxy leads to this machine. Both spellings are in use, and the small one comes first.
+    but_for = [value for name in ("no_proxy", "NO_PROXY") if (value := os.environ.get(name))]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join([*but_for, "127.0.0.1"])
     return server
 
 
@@ -73,7 +77,8 @@ class EmbeddedServer:
             self._process = subprocess.Popen(  # noqa: S603  # this very file
                 # Without the current folder, where a file may be called like a library.
                 [sys.executable, "-P", "-m", "flows.embedded_server", str(listener.fileno())],
-                env={**os.environ, **SETTINGS},
+                # Only this process talks to it, and knows no password.
+                env={name: value for name, value in os.environ.items() if name != AUTH} | SETTINGS,
                 stdin=subprocess.PIPE,
                 pass_fds=[listener.fileno()],
                 # Ctrl-C is for the build: it still has its end to report.

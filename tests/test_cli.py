@@ -16,6 +16,7 @@ from tasks_lib.estimate import estimate
 from tasks_lib.recipe import load_recipe
 from tests.command import IMAGELOOM, imageloom
 from tests.endpoint import Endpoint
+from tests.loopback import LoopbackServer, Reply
 from tests.processes import wait_until
 from tests.recipes import Build, drawn_by, recipe_for
 
@@ -49,8 +50,10 @@ def test_json_is_alone_on_standard_output(recipe_file: Path, prefect_server: Non
 
 
 def test_it_runs_without_a_server(recipe_file: Path, tmp_path: Path) -> None:
-    """Without a configured API the command starts a server of its own, from a fresh home."""
+    """Without a configured API the command starts a server of its own, from a fresh home, whatever is around."""
     environment = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    environment |= {"PREFECT_SERVER_API_AUTH_STRING": "of:another-server", "HTTP_PROXY": "http://127.0.0.1:9"}
+    Path("flows.py").write_text("raise ImportError('of another project')")
     command = [IMAGELOOM, "build", "recipe.yaml"]
     home = {"PREFECT_HOME": str(tmp_path / "home")}
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment | home)
@@ -257,3 +260,24 @@ def test_a_dataset_is_exported(build_dataset: Build) -> None:
     assert load_dataset(report["folder"])["train"].num_rows == 3
     refused = imageloom("export", "dataset", "--to", "tfrecord")
     assert refused.returncode == 2 and "webdataset" in refused.stderr and "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("command", [["build"], ["preview"], ["serve", "--cron", "0 3 * * *"]])
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (Reply(b"<html>", 404), "does not answer as one"),
+        (Reply(b'"a page"'), "does not answer as one"),
+        (Reply(b"{}", 401), "answered 401. Give the key it wants in PREFECT_API_AUTH_STRING"),
+    ],
+)
+def test_a_server_that_lets_nobody_in_is_one_sentence(
+    recipe_file: Path, command: list[str], answer: Reply, sentence: str
+) -> None:
+    """What is at PREFECT_API_URL and is no Prefect server, or wants a key, is told before anything is asked."""
+    with LoopbackServer(lambda asked: answer) as server:
+        done = imageloom(*command, "recipe.yaml", PREFECT_API_URL=f"{server.url}/api")
+    assert done.returncode == 1, done.stderr
+    assert f"imageloom: the Prefect server at {server.url}/api {sentence}" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path("dataset").exists()
