@@ -6,9 +6,9 @@ from typing import Any
 import fsspec
 import yaml
 
-from tasks_lib.errors import MissingExtraError, RecipeError
+from tasks_lib.errors import RecipeError
+from tasks_lib.locations import missing_package
 from tasks_lib.models.http_answers import redact
-from tasks_lib.store.objects import EXTRAS
 
 __all__ = ["UniqueKeyLoader", "read_recipe_file"]
 
@@ -63,8 +63,7 @@ def _read_text(path: str, shown: str) -> str:
         with fsspec.open(path, "rt", encoding="utf-8") as file:
             return str(file.read())
     except ImportError as error:
-        protocol = path.partition("://")[0]
-        raise MissingExtraError(f"A recipe at {protocol}://", EXTRAS.get(protocol, protocol)) from error
+        raise missing_package("A recipe", path, error) from error
     # Neither is raised from its cause, whose text is logged as it is.
     except FileNotFoundError:
         raise RecipeError(f"the recipe {shown} cannot be read: there is no such file.") from None

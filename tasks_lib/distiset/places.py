@@ -13,9 +13,9 @@ from fsspec.implementations.local import LocalFileSystem
 from tasks_lib.distiset.dataset_folder import check_names
 from tasks_lib.distiset.disk import CONFIGS_FOLDER, SavedFacts, load_configs, read_facts, save_configs
 from tasks_lib.distiset.splits import Config
-from tasks_lib.errors import ImageloomError, MissingExtraError, OutputError, UsageError
+from tasks_lib.errors import ImageloomError, OutputError, UsageError
 from tasks_lib.folder import StagedFolder
-from tasks_lib.store.objects import EXTRAS
+from tasks_lib.locations import missing_package
 
 __all__ = ["load_distiset", "save_distiset"]
 
@@ -96,11 +96,10 @@ def _load_dataset_folder(folder: Path, keep_in_memory: bool | None) -> dict[str,
 
 def _opened(location: str | os.PathLike[str], options: Options) -> tuple[Any, str]:
     text = os.fspath(location)
-    protocol = fsspec.utils.get_protocol(text)
     try:
         files, root = fsspec.core.url_to_fs(text, **(options or {}))
     except ImportError as error:
-        raise MissingExtraError(f"A Distiset at {protocol}://", EXTRAS.get(protocol, protocol)) from error
+        raise missing_package("A Distiset", text, error) from error
     files.invalidate_cache()  # another process may have saved there
     return files, posixpath.normpath(root) if root else root
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tasks_lib.errors import MissingExtraError, StoreError
+from tasks_lib.errors import StoreError, UsageError
 
 __all__ = ["explained"]
 
@@ -13,7 +13,7 @@ def explained(what: str, location: str) -> Iterator[None]:
     """Turn what a file system raises into a :class:`StoreError` that says what could not be done there."""
     try:
         yield
-    except MissingExtraError:
+    except UsageError:
         raise
     # Each file system raises what its own library does (botocore, gcsfs, aiohttp ...), and they share no base.
     except Exception as error:

@@ -6,15 +6,13 @@ from typing import Protocol
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks_lib.errors import MissingExtraError, StoreError
+from tasks_lib.errors import StoreError
+from tasks_lib.locations import missing_package
 from tasks_lib.store.explained import explained
 from tasks_lib.store.local_objects import LocalObjects
 from tasks_lib.store.remote_objects import RemoteObjects
 
-__all__ = ["EXTRAS", "Objects", "open_objects"]
-
-EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""The extra that installs what a kind of location needs."""
+__all__ = ["Objects", "open_objects"]
 
 
 class Objects(Protocol):
@@ -61,11 +59,10 @@ def open_objects(location: str) -> Objects:
         StoreError: there is no such kind of location.
     """
     with explained("opened", location):
-        protocol = fsspec.utils.get_protocol(location)
         try:
             filesystem, root = fsspec.core.url_to_fs(location)
         except ImportError as error:
-            raise MissingExtraError(f"A store at {protocol}://", EXTRAS.get(protocol, protocol)) from error
+            raise missing_package("A store", location, error) from error
     if not isinstance(filesystem, LocalFileSystem):
         return RemoteObjects(location)
     if "::" in location:
