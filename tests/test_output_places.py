@@ -89,6 +89,17 @@ def test_a_folder_that_cannot_be_put_in_place_is_told(in_folder: Path) -> None:
     staged.abandon()
 
 
+def test_what_comes_while_a_build_is_at_work_is_kept(in_folder: Path) -> None:
+    """A folder that somebody puts at the output meanwhile is theirs, and no dataset takes its place."""
+    staged = StagedFolder("shapes")
+    Path("shapes").mkdir()
+    Path("shapes/thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="shapes is a folder with other things in it"):
+        staged.put_in_place()
+    staged.abandon()
+    assert Path("shapes/thesis.txt").read_text() == "mine"
+
+
 @pytest.mark.parametrize("mine", ["labels.csv", ".git/HEAD", "data/notes.txt", "data/more/train-0-of-1.parquet"])
 def test_files_of_the_user_are_never_replaced(in_folder: Path, mine: str) -> None:
     """A file that imageloom did not write into a dataset's folder is named and kept; once it is moved, builds go on."""
@@ -114,12 +125,14 @@ def test_a_link_of_the_user_is_never_replaced(in_folder: Path) -> None:
 
 
 def test_what_our_tools_write_is_replaced(in_folder: Path) -> None:
-    """A gallery, samples, every config's shards and files that a file manager leaves are no reason to refuse."""
+    """A gallery, samples, every config's shards and what a file manager or an upload leaves are no reason to refuse."""
     prompts = ["a cat", ""]
     recipe = drawn_by(FLAT, prompts, checks={"min_side": 999}, limits={"max_failure_rate": 1.0})
     build_at("dataset")
     write_gallery(Path("dataset"))
     Path("dataset/data/.DS_Store").write_text("")
+    Path("dataset/.cache/huggingface").mkdir(parents=True)
+    Path("dataset/.cache/huggingface/upload").write_text("")
     build_recipe(recipe)
     assert {"failed", "rejected"} <= {path.name for path in Path("dataset").iterdir()}
     build_at("dataset")
