@@ -13,6 +13,7 @@ ImageloomError
 │   ├── TransientError          worth another attempt
 │   │   ├── ThrottledError      the endpoint asks us to slow down
 │   │   └── BadImageError       what came back is not one complete image
+│   │       └── NoImageError    it is no image at all, and nobody pays for it
 │   └── NotAskedError           the run ended before this generation was asked
 ├── StopError                   the run cannot go on; everything paid for is kept
 │   └── TooManyFailuresError    more generations failed than the recipe allows
@@ -35,6 +36,7 @@ __all__ = [
     "LostWorkerError",
     "MissingExtraError",
     "MissingSecretError",
+    "NoImageError",
     "NotAskedError",
     "OutputError",
     "PublishError",

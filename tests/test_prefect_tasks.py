@@ -10,7 +10,7 @@ from prefect.settings import PREFECT_TASK_DEFAULT_RETRIES, temporary_settings
 
 from flows.build_image_dataset import build_image_dataset
 from tasks_lib import ImageGeneration, Row, StepInput, StepOutput
-from tasks_lib.errors import StopError
+from tasks_lib.errors import OutputError, StopError
 from tasks_lib.recipe import load_recipe
 from tasks_lib.store import ImageStore
 from tests.cancelling import calls_when_cancelled
@@ -116,5 +116,5 @@ def test_a_setting_for_all_flows_hides_no_error(endpoint: Endpoint) -> None:
 def test_a_dataset_that_cannot_be_written_is_tried_once(endpoint: Endpoint) -> None:
     """Why the folder could not be written is what the caller gets, whatever Prefect's default for retries."""
     recipe = recipe_for(endpoint, ["a"], task={"type": f"{__name__}:InTheWay"})
-    with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 1}), pytest.raises(IsADirectoryError, match=r"README\.md"):
+    with temporary_settings({PREFECT_TASK_DEFAULT_RETRIES: 1}), pytest.raises(OutputError, match=r"README\.md"):
         asyncio.run(build_image_dataset(load_recipe(recipe)))
