@@ -39,23 +39,26 @@ async def build_image_variants(
 
 async def _variants(images: Recipe | str, variants: Recipe | str, limit: int | None, push_to: str | None) -> Distiset:
     refuse_secret_parameters()
-    first, second = load_recipe(images), load_recipe(variants)
-    async with secrets_in_environment(first.secrets), secrets_in_environment(second.secrets):
-        if push_to:
-            # Before the first image is paid for.
+    first = load_recipe(images)
+    second = load_recipe(variants, {"prompts.dataset": first.output.path})
+    # Not for the whole time: each build has its own secrets.
+    token = {name: block for name, block in {**second.secrets, **first.secrets}.items() if name == "HF_TOKEN"}
+    if push_to:
+        # Before the first image is paid for.
+        async with secrets_in_environment(token):
             await asyncio.to_thread(check_token, push_to)
-        made = await build_image_dataset(images, limit=limit)
-        assert made.report is not None
-        edited = await build_image_dataset(variants, overrides={"prompts.dataset": made.report.folder})
-        assert edited.report is not None
-        # From their folders, where the images are marked.
-        both = Distiset(
-            images=Distiset.load_from_disk(made.report.folder)["default"],
-            variants=Distiset.load_from_disk(edited.report.folder)["default"],
-        )
-        whole = limit is None and made.report.every_row_asked and edited.report.every_row_asked
-        if push_to and whole:
+    made = await build_image_dataset(images, limit=limit)
+    assert made.report is not None
+    edited = await build_image_dataset(variants, overrides={"prompts.dataset": made.report.folder})
+    assert edited.report is not None
+    # From their folders, where the images are marked.
+    both = Distiset(
+        images=Distiset.load_from_disk(made.report.folder)["default"],
+        variants=Distiset.load_from_disk(edited.report.folder)["default"],
+    )
+    if push_to and limit is None and made.report.every_row_asked and edited.report.every_row_asked:
+        async with secrets_in_environment(token):
             await asyncio.to_thread(both.push_to_hub, push_to)
-        elif push_to:
-            get_run_logger().warning("not published to %s: not every row was asked.", push_to)
+    elif push_to:
+        get_run_logger().warning("not published to %s: not every row was asked.", push_to)
     return both

@@ -48,7 +48,8 @@ def start_embedded_server() -> "EmbeddedServer | None":
     os.environ["PREFECT_API_URL"] = server.url
     # No proxy leads to this machine. Both spellings are in use, and the small one comes first.
     but_for = [value for name in ("no_proxy", "NO_PROXY") if (value := os.environ.get(name))]
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join([*but_for, "127.0.0.1"])
+    if "*" not in but_for:
+        os.environ["NO_PROXY"] = os.environ["no_proxy"] = ",".join([*but_for, "127.0.0.1"])
     return server
 
 

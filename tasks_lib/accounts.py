@@ -11,11 +11,16 @@ from tasks_lib.tasks import Row
 __all__ = ["generations_of_row", "ledger_entry", "outputs_by_row"]
 
 
-def outputs_by_row(outputs: Sequence[Row], rows: int, asked: int) -> list[Row | None]:
-    """For each row the first output that belongs to it, as far as can be told: a task may ask as often as it likes."""
-    if len(outputs) != asked:
+def outputs_by_row(outputs: Sequence[Row], rows: int) -> list[Row | None]:
+    """For each row the output that tells most of it, as far as that is known: a task may ask as often as it likes.
+
+    Of several it is the first without an image, should the row have none.
+    """
+    if not outputs or len(outputs) % rows:
         return [None] * rows
-    return list(outputs[:: asked // rows])
+    each = len(outputs) // rows
+    parts = [outputs[start : start + each] for start in range(0, len(outputs), each)]
+    return [next((output for output in part if output["status"] != "ok"), part[0]) for part in parts]
 
 
 def generations_of_row(row: Row, references: list[str], output: Row | None, generator: ImageGenerator) -> list[Row]:

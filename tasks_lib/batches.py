@@ -135,7 +135,7 @@ def process_batch(task: ImageTask, batch: Batch, checks: Checks) -> list[RowResu
     store = session.generator.store
     assert store is not None
     rows = [_with_references(row, batch, store) for row in rows]
-    told = outputs_by_row(session.outputs, len(rows), len(batch.rows) * task.num_generations)
+    told = outputs_by_row(session.outputs, len(rows))
     source = batch.rows[0]
     results = []
     for place, row in enumerate(rows):
@@ -145,6 +145,7 @@ def process_batch(task: ImageTask, batch: Batch, checks: Checks) -> list[RowResu
         generations = generations_of_row(row, made, told[place], session.generator)
         split = batch.splits[number]
         results.append(_result(row, made, generations, batch.start + number, split, place % each, checks))
+    session.forget()
     return results
 
 

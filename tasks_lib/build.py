@@ -186,10 +186,11 @@ class Build:
     def tell(self, stage: str = "generating") -> None:
         """Log how far the build is, the images of batches under way included."""
         ledger, paid = self._ledger, self.task.llm.generator.budget
-        under_way = max(0, paid.images - ledger.paid)
+        # Damaged images are among the paid ones.
+        done = min(self.total, ledger.generations + max(0, paid.images - ledger.paid))
         priced = self.task.image_generation_model.price_per_image_usd is not None
         spent = float(paid.cost_usd) if priced else ledger.spent_usd if ledger.paid else None
-        tell(Progress(self.recipe.name, stage, ledger.generations + under_way, self.total, dict(ledger.counts), spent))
+        tell(Progress(self.recipe.name, stage, done, self.total, dict(ledger.counts), spent))
 
 
 def connected_task(recipe: Recipe, store: ImageStore) -> ImageTask:

@@ -12,6 +12,7 @@ from tasks_lib.concurrency import ConcurrencyLimit
 from tasks_lib.errors import (
     GenerationError,
     InvalidRequestError,
+    LostImageError,
     NoImageError,
     NotAskedError,
     StopError,
@@ -119,6 +120,9 @@ class Calls:
                     answer = await self._call(request)
                 arrival = Arrival(answer, attempts, time.monotonic() - started)
                 return await self._kept(arrival, room, keep)
+        except LostImageError:
+            room.settle(None)
+            raise
         finally:
             flight.land()
 

@@ -1,12 +1,15 @@
 """Whether an image is good enough to keep: not blank, not too small, and no near duplicate of an earlier one."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 from pydantic import Field, PositiveInt
 
+from tasks_lib.errors import BadImageError
 from tasks_lib.images import DAMAGED
 from tasks_lib.settings import Settings
 
@@ -72,7 +75,7 @@ def inspect(data: bytes, checks: Checks) -> Inspection:
     for check, setting in checks.on.items():
         try:
             finding = _finding(check, setting, picture)
-        except DAMAGED as error:
+        except BadImageError as error:
             finding = f"the image cannot be read: {error}"
         if finding:
             return Inspection(f"{check}: {finding}")
@@ -88,13 +91,13 @@ class _Picture:
 
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        with Image.open(io.BytesIO(self._data)) as image:
+        with self._opened() as image:
             return image.size
 
     def reduced(self) -> Image.Image:
         """Its pixels, once for all checks; a JPEG is quick to decode at down to an eighth."""
         if self._reduced is None:
-            with Image.open(io.BytesIO(self._data)) as image:
+            with self._opened() as image:
                 if image.format == "JPEG":
                     image.draft(None, (2 * _HASH_SIDE, 2 * _HASH_SIDE))
                 self._reduced = _coloured(image)
@@ -102,8 +105,16 @@ class _Picture:
 
     def whole(self) -> Image.Image:
         """Its pixels at full size."""
-        with Image.open(io.BytesIO(self._data)) as image:
+        with self._opened() as image:
             return _coloured(image)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Image.Image]:
+        try:
+            with Image.open(io.BytesIO(self._data)) as image:
+                yield image
+        except DAMAGED as error:
+            raise BadImageError(str(error)) from error
 
 
 def _coloured(image: Image.Image) -> Image.Image:

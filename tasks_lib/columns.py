@@ -30,8 +30,9 @@ ADVICE = f"Give it one type in every row. {KEPT}"
 
 
 def untold_columns(rows: Sequence[Row], outputs: Sequence[str]) -> set[str]:
-    """The outputs whose type no row tells: they hold nothing but ``None``, as after a failed generation."""
-    return {name for name in outputs if _is_untold([row.get(name) for row in rows])}
+    """The outputs whose type no row tells: they, or a part of them, hold nothing but ``None``."""
+    columns = {name: [row.get(name) for row in rows] for name in outputs}
+    return {name for name, values in columns.items() if _is_untold(values) or _has_gap(values)}
 
 
 def dataset_features(source: "pa.Schema", rows: Sequence[Row], outputs: Sequence[str], image_output: str) -> "Features":
@@ -175,6 +176,26 @@ def _changed(name: str, first: str, now: str) -> StopError:
 
 def _is_untold(value: Any) -> bool:
     return all(map(_is_untold, value)) if isinstance(value, list) else value is None
+
+
+def _has_gap(values: Sequence[Any]) -> bool:
+    """Whether some part of nested values, such as a field of a dict, is ``None`` in all of them."""
+    import pyarrow as pa
+
+    if not any(isinstance(value, (dict, list)) for value in values):
+        return False
+    try:
+        return _lacks_a_type(pa.array(values).type)
+    except (pa.ArrowException, OverflowError, UnicodeError):
+        return False  # which is told when they are written
+
+
+def _lacks_a_type(kind: "pa.DataType") -> bool:
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        return not kind.num_fields or any(_lacks_a_type(field.type) for field in kind)
+    return _lacks_a_type(kind.value_type) if types.is_list(kind) else types.is_null(kind)
 
 
 def _is_image(value: Any, listed: bool) -> bool:

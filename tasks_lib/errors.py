@@ -12,6 +12,7 @@ ImageloomError
 │   ├── InvalidRequestError     the endpoint understood and rejected this request
 │   ├── TransientError          worth another attempt
 │   │   ├── ThrottledError      the endpoint asks us to slow down
+│   │   ├── LostImageError      an image that is paid for cannot be fetched
 │   │   └── BadImageError       what came back is not one complete image
 │   │       └── NoImageError    it is no image at all, and nobody pays for it
 │   └── NotAskedError           the run ended before this generation was asked
@@ -33,6 +34,7 @@ __all__ = [
     "ImageCellError",
     "ImageloomError",
     "InvalidRequestError",
+    "LostImageError",
     "LostWorkerError",
     "MissingExtraError",
     "MissingSecretError",
@@ -126,6 +128,10 @@ class TransientError(GenerationError):
 
 class ThrottledError(TransientError):
     """The endpoint asks us to slow down (HTTP 429 and 503)."""
+
+
+class LostImageError(TransientError):
+    """An image was made, and so is paid for, but cannot be fetched from where it lies."""
 
 
 class BadImageError(TransientError):

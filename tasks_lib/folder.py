@@ -29,8 +29,8 @@ RECIPE_FILE = "recipe.yaml"
 LEDGER_FILE = "ledger.parquet"
 OURS = {CARD_FILE, RECIPE_FILE, LEDGER_FILE, "gallery.html", ".gallery.html.part"}
 """What a dataset folder holds beside its shards and the folder ``samples``."""
-OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini", ".cache"}
-"""What nobody wrote; ``.cache`` is that of the Hub's own uploads."""
+OF_THE_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini", ".cache", ".gitattributes"}
+"""What nobody wrote; the last two are the Hub's."""
 ELSEWHERE = "Choose another place (output.path of a recipe)"
 
 
@@ -184,7 +184,9 @@ def _check_replaceable(place: Path) -> None:
 def _is_strange(path: Path, folder: Path) -> bool:
     """Whether something in a dataset folder is not a part of the dataset."""
     parts = path.relative_to(folder).parts
-    if (path.is_dir() and not path.is_symlink()) or path.name in OF_THE_SYSTEM or parts[0] in OF_THE_SYSTEM:
+    if (path.is_dir() and not path.is_symlink()) or parts[0] in OF_THE_SYSTEM:
+        return False
+    if path.name in OF_THE_SYSTEM or path.name.startswith("._"):
         return False
     return not (
         parts[0] in OURS if len(parts) == 1 else len(parts) == 2 and (parts[0] == "samples" or ShardName.of(path))

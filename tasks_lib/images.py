@@ -3,6 +3,7 @@
 import binascii
 import html
 import io
+import re
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,9 @@ __all__ = [
 
 REFERENCE_PREFIX = "imageloom+"
 """A store reference is this and the fsspec URL of the image's bytes."""
+
+LOGIN_AND_QUERY = re.compile(r"(?<=://)[^/?#@]*@|[?#].*")
+"""Of a URL; they may be a secret."""
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PIXELS = 64_000_000
@@ -166,7 +170,11 @@ def _open(url: str) -> bytes:
         with fsspec.open(url, "rb") as file:
             return bytes(file.read())
     except (OSError, ValueError, ImportError) as error:
-        raise ImageCellError(f"the image at {_short(url)} cannot be read: {error}.") from error
+        if "://" not in url:
+            raise ImageCellError(f"the image at {_short(url)} cannot be read: {error}.") from error
+        # Not from it: a URL may hold a signature, and the reason of a row is published.
+        shown = _short(LOGIN_AND_QUERY.sub("", url))
+        raise ImageCellError(f"the image at {shown} cannot be read: {type(error).__name__}.") from None
 
 
 def _short(text: str) -> str:
@@ -182,7 +190,7 @@ def verify_image(data: bytes, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
         max_bytes: encoded size beyond which it is refused.
 
     Raises:
-        NoImageError: not an image at all.
+        NoImageError: nothing, or a text.
         BadImageError: an image that is cut short or damaged; another attempt may bring a whole one.
         GenerationError: out of bounds, as another one would be.
     """
@@ -200,12 +208,18 @@ def verify_image(data: bytes, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX
                 )
             _check_complete(image, data)
     except UnidentifiedImageError as error:
-        raise NoImageError(f"the answer is not an image; it begins with {data[:60]!r}.") from error
+        # Of no format that we know, it may be an image all the same.
+        kind = NoImageError if _is_text(data) else BadImageError
+        raise kind(f"the answer is not an image; it begins with {data[:60]!r}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise GenerationError(f"the image is too large to be opened: {error}") from error
     except DAMAGED as error:
         raise BadImageError(f"the image of {len(data):,} bytes is incomplete or damaged: {error}") from error
     return facts
+
+
+def _is_text(data: bytes) -> bool:
+    return data[:1].isascii() and b"\0" not in data[:60]
 
 
 def _format(image: Image.Image) -> str:

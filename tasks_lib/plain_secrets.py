@@ -15,6 +15,10 @@ NAMES = re.compile(
     r"(^|_)(token|secret|signature|password|authorization)$|_key$|^(api|access|private|secret)key$|^(access|auth)token$"
 )
 """Of settings, and in the query of a URL, whose value is a secret, whatever it looks like."""
+NO_SECRETS = re.compile(
+    r"(^|_)((cache|idempotency|sort)_key|(bos|eos|mask|modifier|pad|placeholder|trigger|unk)_token)$"
+)
+"""Names that only sound like it: options of providers and of diffusers."""
 SHAPES = re.compile(
     r"(hf_|sk-|xai-|r8_|tgp_v1_)[A-Za-z0-9_-]{16,}|AKIA[0-9A-Z]{16}|(?i:bearer) \S{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
@@ -56,7 +60,8 @@ def _secret_in(place: str, text: str) -> str | None:
 
 
 def _is_a_secrets(name: str) -> bool:
-    return bool(NAMES.search(name.lower().replace("-", "_")))
+    plain = name.lower().replace("-", "_")
+    return bool(NAMES.search(plain)) and not NO_SECRETS.search(plain)
 
 
 def _texts(value: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -132,6 +132,11 @@ class GenerationSession:
             self.outputs += outputs
         return [outputs[start : start + num_generations] for start in range(0, len(outputs), num_generations)]
 
+    def forget(self) -> None:
+        """Drop the accounts of images that stand in no row: a task may ask several, and keep the best."""
+        for output in self.outputs:
+            self.generator.take_account(output["generation"]["fingerprint"] or "")
+
     def requests(
         self, inputs: Sequence[Any], num_generations: int, options: Mapping[str, Any]
     ) -> list[ImageRequest | None]:

@@ -20,6 +20,7 @@ from tasks_lib import (
 from tasks_lib.errors import RefusedError
 
 __all__ = [
+    "BestOfThree",
     "BrokenTask",
     "CountingTask",
     "DarkRoom",
@@ -137,6 +138,17 @@ class Forgetful(DocumentedTask):
 
     def process(self, inputs: StepInput) -> StepOutput:
         yield [row for rows in super().process(inputs) for row in rows][1:]
+
+
+class BestOfThree(DocumentedTask):
+    """Asks three images for a row, and keeps the one with the largest file."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        outputs = self.llm.generate_outputs(inputs=[row["prompt"] for row in inputs], num_generations=3)
+        yield [
+            {**row, "image": max((image for answer in answers for image in answer["images"]), default=None, key=len)}
+            for row, answers in zip(inputs, outputs, strict=True)
+        ]
 
 
 class MirroringTask(CountingTask):

@@ -57,6 +57,14 @@ def test_a_cap_reaches_a_task_with_rows_of_its_own(build_dataset: Build, endpoin
     assert not report.every_row_asked
 
 
+def test_a_cap_reaches_a_task_that_keeps_the_best_of_three(build_dataset: Build, endpoint: Endpoint) -> None:
+    """Where a row asks several images and none came, the cap is its reason, and what was paid is all counted."""
+    report = built(build_dataset, endpoint, ["a", "b", "c"], {"type": "tests.custom_tasks:BestOfThree"}, max_images=6)
+    assert report.counts == {"not_asked": 1, "ok": 2}
+    assert not report.every_row_asked
+    assert report.spent_usd == pytest.approx(6 * PRICE)
+
+
 def test_an_image_made_from_an_answer_is_paid_for(build_dataset: Build, endpoint: Endpoint) -> None:
     """A task that gives another image than the one that came tells seed and price of that one all the same."""
     report = built(build_dataset, endpoint, ["a", "b"], {"type": "tests.custom_tasks:MirroringTask"})

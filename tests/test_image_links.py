@@ -14,9 +14,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tasks_lib.errors import BadImageError, GenerationError, StopError, TransientError
+from tasks_lib.errors import BadImageError, GenerationError, LostImageError, StopError, TransientError
+from tasks_lib.models import ImageRequest, OpenAIImageGeneration
 from tasks_lib.models.http_post import HttpPoster
 from tasks_lib.models.image_links import fetch_image
+from tests.generating import generator_with
 from tests.loopback import Asked, LoopbackServer, Reply
 
 PUBLIC = "http://93.184.215.14/v1/"
@@ -203,11 +205,29 @@ def test_image_that_is_not_there_yet(server: LinkServer) -> None:
     with pytest.raises(TransientError, match=r"/500/7, answered 500"):
         fetch("/500/7", f"{server.url}/v1/")
     server.asked.clear()
-    with pytest.raises(TransientError, match=r"/gone, answered 404"):
+    with pytest.raises(LostImageError, match=r"/gone, answered 404"):
         fetch("/gone?signature=x", f"{server.url}/v1/")
     assert len(server.asked) == 3
     with pytest.raises(TransientError, match="gave no answer: ClientConnectorError"):
         fetch("http://127.0.0.1:9/image", f"{server.url}/v1/")
+
+
+def test_an_image_that_is_lost_counts_toward_a_cap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the link of an image leads nowhere, it was paid for all the same, and the cap ends the attempts."""
+    monkeypatch.setenv("OPENAI_API_KEY", "key")
+    posts: list[str] = []
+
+    def reply(asked: Asked) -> Reply:
+        if asked.method == "GET":
+            return Reply(status=404)
+        posts.append(asked.path)
+        return Reply(b'{"data": [{"url": "/gone.png"}]}', headers={"Content-Type": "application/json"})
+
+    with LoopbackServer(reply) as server:
+        model = OpenAIImageGeneration(model_id="a", dialect="compatible", base_url=f"{server.url}/v1")
+        with generator_with(model, tmp_path, max_images=2) as generator:
+            (found,) = generator.generate([ImageRequest("a cat")])
+    assert (found.status, len(posts), generator.budget.images) == ("not_asked", 2, 2)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tasks_lib.errors import BadImageError, GenerationError, ImageCellError
+from tasks_lib.errors import BadImageError, GenerationError, ImageCellError, NoImageError
 from tasks_lib.images import (
     REFERENCE_PREFIX,
     ImageFacts,
@@ -102,6 +102,14 @@ def test_tiny_images_pass(size: tuple[int, int]) -> None:
         assert verify_image(buffer.getvalue()) == ImageFacts(image_format, *size)
 
 
+@pytest.mark.parametrize("data", [WHOLE["png"][:10], WHOLE["jpeg"][:3], b"\0\0\0\x18ftypheic", b"\xff\x0a\x7f"])
+def test_what_may_be_an_image_is_paid_for(data: bytes) -> None:
+    """An image cut off in its first bytes, or of a format that we do not know, is no page that costs nothing."""
+    with pytest.raises(BadImageError) as caught:
+        verify_image(data)
+    assert not isinstance(caught.value, NoImageError)
+
+
 def test_bytes_behind_the_end_do_no_harm() -> None:
     """A JPEG that is followed by something else is whole."""
     assert verify_image(WHOLE["jpeg"] + b"\0\0\n") == ImageFacts("JPEG", 40, 30)
@@ -188,6 +196,7 @@ def test_image_of_pillow_becomes_png() -> None:
         ("nowhere/cat.png", r"'nowhere/cat\.png' cannot be read"),
         (7, "a int is not an image cell"),
         ("nosuch://bucket/cat.png", "cannot be read"),
+        ("http://me:secret@127.0.0.1:9/cat.png?sig=secret", r"'http://127\.0\.0\.1:9/cat\.png' cannot be read: \w+\.$"),
     ],
 )
 def test_no_cell(in_folder: Path, cell: object, message: str) -> None:

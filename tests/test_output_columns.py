@@ -73,6 +73,8 @@ def scored(*scores: Any, named: bool = True) -> dict[str, Any]:
         ([[], ["a"], None], List(Value("string"))),
         ([None, None, None], Value("string")),
         ([{"a": 1, "b": "x"}, {"a": None}, None], {"a": Value("int64"), "b": Value("string")}),
+        ([{"a": 1, "b": None}, {"a": 2, "b": "x"}], {"a": Value("int64"), "b": Value("string")}),
+        ([[{"a": None}], [{"a": 1}]], List({"a": Value("int64")})),
     ],
 )
 def test_the_first_value_tells_the_type(scores: list[Any], feature: Any) -> None:

@@ -132,7 +132,8 @@ def test_what_our_tools_write_is_replaced(in_folder: Path) -> None:
     write_gallery(Path("dataset"))
     Path("dataset/data/.DS_Store").write_text("")
     Path("dataset/.cache/huggingface").mkdir(parents=True)
-    Path("dataset/.cache/huggingface/upload").write_text("")
+    for name in (".cache/huggingface/upload", ".gitattributes", "._README.md"):
+        Path("dataset", name).write_text("")
     build_recipe(recipe)
     assert {"failed", "rejected"} <= {path.name for path in Path("dataset").iterdir()}
     build_at("dataset")

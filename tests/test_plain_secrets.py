@@ -43,6 +43,7 @@ def test_a_key_is_refused_by_its_place(settings: dict[str, Any], place: str) -> 
         {"recipe": {"secrets": {"API_KEY": "my-block"}}, "overrides": {"secrets.MY_TOKEN": "my-block"}},
         {"store": "abfs://container@account.dfs.core.windows.net/store", "base_url": "https://host/v1?version=2"},
         {"generation_kwargs": {"max_tokens": "9", "tokenizer": "x"}, "input_text_tokens": "5", "token_block": "b"},
+        {"extra_body": {"prompt_cache_key": "v1"}, "generation_kwargs": {"placeholder_token": "<cat>"}},
         {"base_url": "http://host:8000/v1", "store": "s3://bucket/store", "model_id": "maker/sk-small"},
     ],
 )

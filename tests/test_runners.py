@@ -19,8 +19,9 @@ from tasks_lib.recipe import load_recipe
 from tasks_lib.store import ImageStore
 from tasks_lib.workers import Workers
 from tasks_lib.workers.allowances import Allowance
-from tasks_lib.workers.batch_worker import BatchWorker, Order
+from tasks_lib.workers.batch_worker import BatchWorker, Order, Outcome
 from tests.custom_tasks import FlatColour
+from tests.endpoint import Endpoint
 from tests.recipes import drawn_by
 
 URL = "http://somebody:MARKEDxPASSWORD@127.0.0.1:9/"
@@ -43,6 +44,23 @@ class OrdersOnly(Workers):
 
     def _leave(self) -> None:
         """There are none."""
+
+
+class OwnProcess(Workers):
+    """Does the work of a worker where it is."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._worker = BatchWorker()
+
+    def _send(self, order: Order) -> Outcome:
+        return self._worker.work(order)
+
+    def _stop_workers(self, reason: str, grace_s: float | None) -> None:
+        self._worker.stop(reason, grace_s)
+
+    def _leave(self) -> None:
+        self._worker.close()
 
 
 def flat(**settings: Any) -> dict[str, Any]:
@@ -101,6 +119,22 @@ def test_an_order_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         OrdersOnly(2).run(task, batch, Checks())
     assert "MARKEDx" not in str(sent.value)
     assert "a cat" in str(sent.value)
+    task.unload()
+
+
+def test_damaged_images_use_up_no_batch(endpoint: Endpoint, tmp_path: Path) -> None:
+    """Where an image came damaged, a batch of a worker goes on as long as the run's cap leaves room."""
+    model = {"type": "inference_endpoints", "base_url": endpoint.url, "price_per_image_usd": 0.01}
+    recipe = load_recipe(drawn_by(model, ["x"], store=str(tmp_path), limits={"max_images": 6, "max_cost_usd": 9}))
+    task = connected_task(recipe, ImageStore(tmp_path))
+    prompts = ["a", "b {{half}}", "c", "d {{half times=inf}}"]
+    batch = Batch(0, [{"prompt": prompt} for prompt in prompts], ["train"] * 4, {}, frozenset())
+    workers = OwnProcess()
+    rows = workers.run(task, batch, Checks())
+    workers.close()
+    assert [row.columns["status"] for row in rows] == ["ok", "ok", "ok", "not_asked"]
+    assert [entry["attempts"] > 0 for row in rows[:3] for entry in row.ledger] == [True] * 3
+    assert task.llm.generator.budget.images == 6
     task.unload()
 
 

@@ -107,4 +107,10 @@ def test_redact() -> None:
     assert redact("Why? GET '/a?key=a%2Fb&c' of http://host/b?d=e failed", []) == (
         "Why? GET '/a?[redacted]' of http://host/b?[redacted] failed"
     )
+    assert (
+        redact("http://host/p?a/b=c&sig=s and http://host/r?s", [])
+        == "http://host/p?[redacted] and http://host/r?[redacted]"
+    )
+    for plain in ("what is 2+2?x=4 please", "is it x?y=z, and more", "this and/or?that=3"):
+        assert redact(plain, []) == plain
     assert redact("url='http://me:p@ss@host:1/a@b', mail a@b", []) == "url='http://[redacted]@host:1/a@b', mail a@b"

@@ -65,7 +65,7 @@ TRANSIENT = frozenset({408, 409, 425})
 BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{6,}", re.IGNORECASE)
 LOGIN = re.compile(r"(?<=://)[^\s/'\"<>]+@")
 """Of a URL within a text, such as that of a proxy."""
-QUERY = re.compile(r"\?[^\s?=/'\"<>]+=[^\s'\"<>]*")
+QUERY = re.compile(r"((?::/|(?<!\S)|(?<=['\"(]))/[^\s?'\"<>]*)\?[^\s'\"<>]+")
 """Of a URL or path within a text; clients and servers escape its letters each in their own way."""
 
 
@@ -93,7 +93,7 @@ def redact(text: str, secrets: Iterable[str | None]) -> str:
     """A text without these secrets, what stands behind the word Bearer, and the logins and queries of URLs."""
     for secret in secrets:
         text = text.replace(secret, "[redacted]") if secret else text
-    return QUERY.sub("?[redacted]", LOGIN.sub("[redacted]@", BEARER.sub(r"\1[redacted]", text)))
+    return QUERY.sub(r"\1?[redacted]", LOGIN.sub("[redacted]@", BEARER.sub(r"\1[redacted]", text)))
 
 
 def repeats_secret(data: bytes, secrets: Iterable[str]) -> bool:
@@ -141,7 +141,7 @@ def body_of(answer: HttpAnswer, where: str, secrets: Sequence[str], credentials:
         answer: as it came.
         where: the model and place, fit for a message.
         secrets: what must not get into a message.
-        credentials: what must not get into what is kept either.
+        credentials: what must not get into an image either.
 
     Raises:
         GenerationError: it is an error, or repeats a secret; the kind says whether another attempt is worth it.
@@ -150,7 +150,8 @@ def body_of(answer: HttpAnswer, where: str, secrets: Sequence[str], credentials:
     if not 200 <= answer.status < 300:
         text = redact(answer.body.decode("utf-8", "replace"), secrets)
         raise error_of_answer(answer.status, answer.headers, text, where)
-    if repeats_secret(answer.body, credentials):
+    is_text = answer.body.lstrip(BEFORE_TEXT)[:1] in b"{<["
+    if repeats_secret(answer.body, secrets if is_text else credentials):
         raise BadImageError(f"{where} sent no image, but an answer that repeats the token.")
     return answer.body
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tasks_lib.errors import BadImageError, GenerationError, RefusedError
+from tasks_lib.errors import BadImageError, GenerationError, LostImageError, RefusedError, TransientError
 from tasks_lib.models.http_answers import body_of, is_refusal, redact
-from tasks_lib.models.http_post import HttpPoster
+from tasks_lib.models.http_post import HTTP_FAULTS, HttpPoster
 from tasks_lib.models.hub_answers import image_and_metadata, object_in, words_of
 from tasks_lib.models.patience import ask_patiently
 
@@ -114,7 +114,12 @@ async def _asked(http: HttpPoster, queue: Queue, url: str) -> Mapping[str, Any]:
         answer = await http.get(url, queue.headers)
         return object_in(body_of(answer, queue.where, queue.secrets, queue.secrets))
 
-    return await ask_patiently(ask)
+    try:
+        return await ask_patiently(ask)
+    except TransientError as error:
+        raise LostImageError(str(error), error.retry_after) from error
+    except HTTP_FAULTS as error:
+        raise LostImageError(f"{queue.where} gave no answer: {type(error).__name__}.") from error
 
 
 def _no_image(queue: Queue, said: Mapping[str, Any]) -> GenerationError:

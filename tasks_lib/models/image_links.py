@@ -5,7 +5,7 @@ import ipaddress
 import socket
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from tasks_lib.errors import BadImageError, GenerationError, StopError, TransientError
+from tasks_lib.errors import BadImageError, GenerationError, LostImageError, StopError, TransientError
 from tasks_lib.models.http_answers import passing_fault, redact_url
 from tasks_lib.models.http_post import HTTP_FAULTS, HttpAnswer, HttpPoster
 from tasks_lib.models.patience import AbsentError, ask_patiently
@@ -32,12 +32,15 @@ async def fetch_image(http: HttpPoster, link: str, endpoint: str) -> bytes:
         endpoint: the URL that was asked.
 
     Raises:
-        TransientError: the link leads to no image.
+        LostImageError: the link leads to no image.
         StopError: it leads where no public endpoint should.
         GenerationError: the image is too big.
     """
     url = _completed(link, endpoint)
-    return await ask_patiently(lambda: _image_at(http, url, endpoint))
+    try:
+        return await ask_patiently(lambda: _image_at(http, url, endpoint))
+    except TransientError as error:
+        raise LostImageError(str(error), error.retry_after) from error
 
 
 async def _image_at(http: HttpPoster, url: str, endpoint: str) -> bytes:

@@ -227,7 +227,7 @@ class OpenAIImageGeneration(ImageGenerationModel):
         if isinstance(image, str):
             assert self._links is not None
             image = await fetch_image(self._links, image, f"{redact_url(self.base_url or OPENAI_URL)}/")
-        if repeats_secret(image, self._credentials()):
+        if repeats_secret(image, self._secrets() if image[:1] in b"{<[" else self._credentials()):
             raise BadImageError(f"{self.model_name} sent no image, but an answer that repeats the key.")
         return image
 

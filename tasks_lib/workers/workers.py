@@ -53,6 +53,15 @@ class Workers(ABC):
             StopError: :meth:`stop` was called.
             Exception: what :func:`tasks_lib.batches.process_batch` raised there.
         """
+        outcome = self._run(task, batch, checks)
+        rows = outcome.rows
+        # Damaged images use an allowance up while the run may have room; what is paid for is in the store.
+        while outcome.images and any(map(_was_asked_in_part, rows)):
+            outcome = self._run(task, batch, checks)
+            rows = [new if _was_asked_in_part(old) else old for old, new in zip(rows, outcome.rows, strict=True)]
+        return rows
+
+    def _run(self, task: ImageTask, batch: Batch, checks: Checks) -> Outcome:
         order = self._order(task, batch, checks)
         outcome = None
         try:
@@ -60,7 +69,7 @@ class Workers(ABC):
         finally:
             self._settle(task, order.allowance, outcome)
         if outcome.error is None:
-            return outcome.rows
+            return outcome
         if isinstance(outcome.error, OSError):
             # A lost share: the batch may be run again.
             raise outcome.error
@@ -170,6 +179,10 @@ class Workers(ABC):
         if is_first or grace_s is not None:
             self._stop_workers(str(self._stopped), grace_s)
         return self._stopped
+
+
+def _was_asked_in_part(row: RowResult) -> bool:
+    return any(entry["status"] == "not_asked" for entry in row.ledger)
 
 
 def lost_worker(batch: Batch, kind: str) -> LostWorkerError:
