@@ -5,6 +5,8 @@ const HASHES = new Set(["fingerprint", "sha-256"]);
 function openDetail(position) {
   showDetail(position);
   detail.showModal();
+  // Not by the attribute "autofocus", which browsers also try when the page opens, and then complain of.
+  byId("stage").focus();
 }
 
 function step(by) {
