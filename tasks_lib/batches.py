@@ -9,7 +9,8 @@ from tasks_lib.accounts import generations_of_row, ledger_entry, outputs_by_row
 from tasks_lib.checks import Checks, inspect
 from tasks_lib.columns import source_images
 from tasks_lib.errors import GenerationError, ImageCellError, StopError
-from tasks_lib.images import is_image_cell, is_reference, read_image_cell, verify_image
+from tasks_lib.image_verification import verify_image
+from tasks_lib.images import is_image_cell, is_reference, read_image_cell
 from tasks_lib.provenance import sha256
 from tasks_lib.session import RequestOptions
 from tasks_lib.store import ImageStore

@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field, PositiveInt
 
 from tasks_lib.errors import BadImageError
-from tasks_lib.images import DAMAGED
+from tasks_lib.image_verification import DAMAGED
 from tasks_lib.settings import Settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ bytes -> store -> settle``
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -16,38 +16,20 @@ from tasks_lib.concurrency import ConcurrencyLimit
 from tasks_lib.errors import GenerationError, RefusedError, StopError
 from tasks_lib.event_loop import event_loop
 from tasks_lib.flights import GRACE_S, Flight, Flights, look_at
-from tasks_lib.images import verify_image
+from tasks_lib.generation import Generation
+from tasks_lib.image_verification import verify_image
 from tasks_lib.limits import Budget, Limits, RetryPolicy
 from tasks_lib.models import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.provenance import Record, canonical_json, fingerprint_of_json, sha256
 from tasks_lib.store import ImageStore
 from tasks_lib.store.refusals import Refusal
 
-__all__ = ["Generation", "ImageGenerator"]
+__all__ = ["ImageGenerator"]
 
 LOCAL_KEEPERS = 2
 """Threads that verify and write images. Many that write files at the same time take twelve times the CPU."""
 REMOTE_KEEPERS = 32
 """The same, where a write takes as long as a short call."""
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How one generation ended."""
-
-    status: str
-    """``ok``, ``refused``, ``failed`` or ``not_asked``."""
-    fingerprint: str
-    request: ImageRequest
-    error: str | None = None
-    """Why there is no image."""
-    attempts: int = 0
-    """Calls made for it; 0 for an image that was in the store, or that an equal request is asked for."""
-    seconds: float = 0.0
-    """Spent on those calls, waiting included."""
-    record: Record | None = None
-    data: bytes | None = None
-    """The image, where no store keeps it."""
 
 
 class ImageGenerator:

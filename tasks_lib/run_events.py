@@ -44,6 +44,7 @@ def refusal_told(recipe: Recipe | str) -> Iterator[None]:
     """
     try:
         yield
+    # Of whatever kind: the build has ended. A cancellation is none of them.
     except Exception as error:
         told = _refused(recipe, error)
         reason = (str(error) or type(error).__name__)[:LONGEST_REASON]

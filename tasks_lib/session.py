@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from tasks_lib.errors import ImageCellError
-from tasks_lib.generator import Generation, ImageGenerator
+from tasks_lib.generation import Generation
+from tasks_lib.generator import ImageGenerator
 from tasks_lib.images import image_to_str
 from tasks_lib.models import ImageRequest
 from tasks_lib.provenance import Record, canonical_json, sha256

@@ -32,7 +32,7 @@ def thumbnail(data: bytes, side: int) -> Thumbnail:
         side: longest side of the thumbnail, in pixels.
 
     Raises:
-        Exception: the image is damaged or of no known format; one of :data:`tasks_lib.images.DAMAGED`.
+        Exception: the image is damaged or of no known format; one of :data:`tasks_lib.image_verification.DAMAGED`.
     """
     with Image.open(io.BytesIO(data)) as image:
         small = ImageOps.exif_transpose(_reduced(image, side))

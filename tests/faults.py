@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tasks_lib.generator import Generation, ImageGenerator
+from tasks_lib.generation import Generation
+from tasks_lib.generator import ImageGenerator
 from tasks_lib.models import ImageRequest
 from tests.endpoint import Call, Endpoint
 from tests.processes import wait_until

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tasks_lib.generator import Generation, ImageGenerator
+from tasks_lib.generation import Generation
+from tasks_lib.generator import ImageGenerator
 from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest
 from tasks_lib.models.openai import OpenAIImageGeneration

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tasks_lib.errors import StopError
-from tasks_lib.generator import Generation, ImageGenerator
+from tasks_lib.generation import Generation
+from tasks_lib.generator import ImageGenerator
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.models.http_answers import error_of_answer, redact_url, retry_after_s
 from tests.endpoint import Call, Endpoint

@@ -12,7 +12,8 @@ import pytest
 
 from tasks_lib.errors import RecipeError
 from tasks_lib.event_loop import event_loop
-from tasks_lib.generator import Generation, ImageGenerator
+from tasks_lib.generation import Generation
+from tasks_lib.generator import ImageGenerator
 from tasks_lib.limits import Limits
 from tasks_lib.models import ImageRequest, InferenceEndpointsImageGeneration
 from tasks_lib.store import ImageStore

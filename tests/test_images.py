@@ -11,15 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tasks_lib.errors import BadImageError, GenerationError, ImageCellError, NoImageError
-from tasks_lib.images import (
-    REFERENCE_PREFIX,
-    ImageFacts,
-    image_from_str,
-    image_to_str,
-    is_image_cell,
-    read_image_cell,
-    verify_image,
-)
+from tasks_lib.image_verification import ImageFacts, verify_image
+from tasks_lib.images import REFERENCE_PREFIX, image_from_str, image_to_str, is_image_cell, read_image_cell
 from tests.endpoint_images import black_image, bomb, image_for
 
 FORMATS = ["png", "jpeg", "webp"]

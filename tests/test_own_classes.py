@@ -84,19 +84,22 @@ def test_a_class_that_lacks_a_method_is_a_mistake_in_the_recipe() -> None:
         load_recipe(drawn_by(FLAT, ["a cat"], task={"type": "tests.test_own_classes:HalfTask"}))
 
 
-def test_a_task_that_returns_nothing_is_named() -> None:
-    """A ``format_output`` without a ``return`` ends the run with the names of class and method."""
-    task = SilentTask(image_generation_model=FlatColour())
+@pytest.mark.parametrize(
+    ("task", "told"),
+    [
+        (
+            SilentTask(image_generation_model=FlatColour()),
+            r"SilentTask\.format_output\(\) returned a NoneType",
+        ),
+        (
+            PosterTask(image_generation_model=PlainModel()),
+            r"PlainModel\.agenerate\(\) is no coroutine; write",
+        ),
+    ],
+)
+def test_a_method_that_is_not_what_it_must_be_is_named(task: ImageTask, told: str) -> None:
+    """A forgotten ``return`` or ``async`` ends the run with the names of class and method."""
     task.load()
-    with pytest.raises(StopError, match=r"^SilentTask\.format_output\(\) returned a NoneType; it must return a dict"):
-        next(task.process([{"subject": "a cat"}]))
-    task.unload()
-
-
-def test_a_model_without_a_coroutine_is_named() -> None:
-    """An ``agenerate`` without ``async`` ends the run with the names of class and method."""
-    task = PosterTask(image_generation_model=PlainModel())
-    task.load()
-    with pytest.raises(StopError, match=r"^PlainModel\.agenerate\(\) is no coroutine; write: async def agenerate"):
+    with pytest.raises(StopError, match=f"^{told}"):
         next(task.process([{"subject": "a cat"}]))
     task.unload()

@@ -10,7 +10,7 @@ from huggingface_hub.inference._providers import PROVIDERS
 
 from tasks_lib import ImageGenerator, ImageRequest, ImageStore, InferenceEndpointsImageGeneration, Limits
 from tasks_lib.errors import MissingSecretError, RecipeError
-from tasks_lib.generator import Generation
+from tasks_lib.generation import Generation
 from tests.endpoint import Endpoint
 from tests.hub_server import FACTS, HubServer, hub_in_place_of_the_real_one
 from tests.loopback import Reply

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from tasks_lib.columns import image_columns
 from tasks_lib.distiset.splits import Config, splits_of
 from tasks_lib.errors import ImageCellError
-from tasks_lib.images import DAMAGED, read_image_cell
+from tasks_lib.image_verification import DAMAGED
+from tasks_lib.images import read_image_cell
 from tasks_lib.thumbnails import thumbnail_or_original
 
 if TYPE_CHECKING:

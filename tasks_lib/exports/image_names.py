@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from PIL import Image
 
-from tasks_lib.images import DAMAGED, FORMATS
+from tasks_lib.image_verification import DAMAGED, FORMATS
 
 __all__ = ["extension_of", "safe_names"]
 

@@ -14,7 +14,7 @@ from PIL import UnidentifiedImageError
 
 from tasks_lib.columns import ACCOUNT_COLUMNS
 from tasks_lib.gallery.shards import Rows, Shard
-from tasks_lib.images import DAMAGED
+from tasks_lib.image_verification import DAMAGED
 from tasks_lib.tasks import Row
 from tasks_lib.thumbnails import original, thumbnail_or_original
 

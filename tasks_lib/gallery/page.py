@@ -14,7 +14,7 @@ from tasks_lib.gallery.choices import find_facets, find_orders
 from tasks_lib.gallery.entries import Entry, read_entries, read_images
 from tasks_lib.gallery.shards import Rows, Shard, evenly_spread, find_shards, wanted_rows
 from tasks_lib.gallery.twins import read_twins, with_twins
-from tasks_lib.images import DAMAGED
+from tasks_lib.image_verification import DAMAGED
 from tasks_lib.thumbnails import thumbnail
 
 __all__ = ["write_gallery", "write_samples"]

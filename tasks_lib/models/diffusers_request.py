@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from pydantic import Field, ValidationError
 
 from tasks_lib.errors import InvalidRequestError
-from tasks_lib.images import DAMAGED, MAX_PIXELS
+from tasks_lib.image_verification import DAMAGED, MAX_PIXELS
 from tasks_lib.models.base import ImageRequest
 from tasks_lib.models.extra_options import ExtraOptions
 from tasks_lib.provenance import canonical_json

@@ -13,7 +13,7 @@ from huggingface_hub.inference._providers._common import TaskProviderHelper
 from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
 
 from tasks_lib.errors import ImageloomError, MissingSecretError, RecipeError, RefusedError, StopError
-from tasks_lib.images import MAX_BYTES
+from tasks_lib.image_verification import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings, query_facts, query_spellings
 from tasks_lib.models.http_answers import BEFORE_TEXT, body_of, is_refusal, redact, redact_url

@@ -16,7 +16,7 @@ from tasks_lib.errors import (
     MissingSecretError,
     StopError,
 )
-from tasks_lib.images import MAX_BYTES
+from tasks_lib.image_verification import MAX_BYTES
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.endpoint_url import EndpointUrl, login_spellings, query_facts, query_spellings
 from tasks_lib.models.http_answers import redact_url, repeats_secret

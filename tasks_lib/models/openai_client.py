@@ -10,7 +10,7 @@ import pybase64
 from PIL import Image, ImageOps
 
 from tasks_lib.errors import InvalidRequestError
-from tasks_lib.images import DAMAGED
+from tasks_lib.image_verification import DAMAGED
 from tasks_lib.models.http_post import MAX_ERROR_BYTES, read_at_most
 
 __all__ = ["OpenAIClients", "mask_for_openai", "upload"]

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 
 from tasks_lib.errors import GenerationError, ImageCellError, SourceError
-from tasks_lib.images import read_image_cell, verify_image
+from tasks_lib.image_verification import verify_image
+from tasks_lib.images import read_image_cell
 from tasks_lib.tasks.base import ImageTask, Row
 
 __all__ = ["ImageEditing"]

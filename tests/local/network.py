@@ -12,7 +12,8 @@ from diffusers import UNet2DConditionModel
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks_lib.generator import Generation, ImageGenerator
+from tasks_lib.generation import Generation
+from tasks_lib.generator import ImageGenerator
 from tasks_lib.models import ImageGenerationModel, ImageRequest
 
 __all__ = ["SMALL", "NetworkCalls", "ask", "networks_in_memory", "pixels", "requests_for"]

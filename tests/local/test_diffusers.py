@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from tasks_lib.errors import RecipeError, StopError
 from tasks_lib.event_loop import event_loop
-from tasks_lib.generator import Generation, ImageGenerator
+from tasks_lib.generation import Generation
+from tasks_lib.generator import ImageGenerator
 from tasks_lib.models import ImageRequest
 from tasks_lib.models.diffusers import DiffusersImageGeneration
 from tests.local.network import SMALL, NetworkCalls, ask, networks_in_memory, pixels, requests_for

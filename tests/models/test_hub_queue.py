@@ -13,8 +13,8 @@ from huggingface_hub.inference._providers import PROVIDERS
 
 from tasks_lib import ImageGenerator, ImageRequest, InferenceEndpointsImageGeneration, Limits
 from tasks_lib.errors import StopError
-from tasks_lib.generator import Generation
-from tasks_lib.images import MAX_BYTES
+from tasks_lib.generation import Generation
+from tasks_lib.image_verification import MAX_BYTES
 from tests.hub_server import FACTS, QUEUED, HubServer, hub_in_place_of_the_real_one
 from tests.loopback import LoopbackServer, Reply
 from tests.processes import wait_until

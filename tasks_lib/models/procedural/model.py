@@ -10,7 +10,7 @@ from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 
 from tasks_lib.errors import InvalidRequestError
-from tasks_lib.images import DAMAGED
+from tasks_lib.image_verification import DAMAGED
 from tasks_lib.models.base import ImageAnswer, ImageGenerationModel, ImageRequest
 from tasks_lib.models.procedural.drawing import Drawing, draw, draw_onto
 
