@@ -1,13 +1,13 @@
 """A URL that a user gives, which may hold a login and a query: checked, and shown without them."""
 
 import base64
-import hashlib
 from typing import Annotated
 from urllib.parse import quote, unquote, unquote_plus, urlsplit, urlunsplit
 
 from pydantic import AfterValidator, PlainSerializer
 
 from tasks_lib.models.http_answers import LEAST_LETTERS, redact_url
+from tasks_lib.provenance import sha256
 
 __all__ = ["EndpointUrl", "login_spellings", "query_facts", "query_spellings", "without_login"]
 
@@ -68,7 +68,7 @@ def login_spellings(url: str) -> list[str]:
 def query_facts(url: str) -> dict[str, str]:
     """What a URL's query adds to a model's identity, as it may name the model: its digest, or nothing without one."""
     query = urlsplit(url).query
-    return {"query": hashlib.sha256(query.encode()).hexdigest()} if query else {}
+    return {"query": sha256(query)} if query else {}
 
 
 def query_spellings(url: str) -> list[str]:
